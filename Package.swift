@@ -1,0 +1,110 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+// The target ladder of Sources/README.md: a target imports only lower ranks, and
+// Tests/ArchitectureTests fails on a breach. Add a target when its first real file arrives.
+
+let swift: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A Swift target of ours, in the folder of its own name.
+func rank(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: [], swiftSettings: swift)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swift)
+}
+
+func system(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOWebSocket", package: "swift-nio"),
+    .product(name: "NIOTLS", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+]
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "jangada",
+    products: [.executable(name: "jangada", targets: ["jangada"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // rank 0
+        .target(name: "CLinux", path: "Sources/CLinux"),
+        .target(name: "CAssets", path: "Sources/CAssets", cSettings: [.unsafeFlags(["-std=c23"])]),
+        system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+        system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
+        system("CCap", pkgConfig: "libcap", apt: "libcap-dev"),
+        system("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
+        system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
+        system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+        // rank 1
+        rank("Core", ["CCrypto", log]),
+        // rank 2
+        rank("Tree", ["Core", "CYAML"]),
+        rank("Linux", ["Core", "CLinux", "CSeccomp", "CCap"]),
+        rank("Transport", ["Core", "CCrypto", "CZlib", log] + nio),
+        rank("Store", ["Core", "CSQLite", log]),
+        // rank 3
+        rank("Schema", ["Core", "Tree", "CAssets"]),
+        rank("OCI", ["Core", "Tree", "Transport", "CZlib", log]),
+        rank("HostNetwork", ["Core", "Linux", "Transport", log]),
+        // rank 4
+        rank("Machinery", ["Core", "Tree", "Schema"]),
+        rank("Containers", ["Core", "Linux", "CLinux", "OCI", log]),
+        // rank 5
+        rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
+        // rank 6
+        rank("Client", ["Core", "Tree", "Machinery", "Transport", log]),
+        // rank 7
+        rank("APIServer", ["Core", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Controllers", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
+        rank("Scheduler", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
+        rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", log]),
+        rank("Volumes", ["Core", "Tree", "Linux", "Machinery", "Kinds", "Client", log]),
+        rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
+        rank("ImageBuilder", ["Core", "Tree", "Linux", "OCI", "Containers", log]),
+        // rank 8
+        rank("Platform", [
+            "Core", "Tree", "Linux", "Transport", "Store", "Schema", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", "APIServer",
+            "Controllers", "Scheduler", "Kubelet", "Volumes", "ImageRegistry", "ImageBuilder", log,
+        ]),
+        // rank 9
+        .executableTarget(
+            name: "jangada",
+            dependencies: ["Core", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/jangada", swiftSettings: swift),
+
+        tests("CoreTests", ["Core"]),
+        tests("TreeTests", ["Tree", "Core"]),
+    ]
+)
+
+// Only while the first targets arrive: what has no folder yet is left out.
+let here = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
+func exists(_ target: Target) -> Bool { FileManager.default.fileExists(atPath: "\(here)/\(target.path ?? "")") }
+let present = Set(package.targets.filter(exists).map(\.name))
+let ours = Set(package.targets.map(\.name))
+package.targets.removeAll { !present.contains($0.name) }
+for target in package.targets {
+    target.dependencies.removeAll {
+        if case .byNameItem(let name, _) = $0 { ours.contains(name) && !present.contains(name) } else { false }
+    }
+}
