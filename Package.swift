@@ -72,13 +72,13 @@ let package = Package(
         // rank 5
         rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
         // rank 6
-        rank("Client", ["Core", "Tree", "Machinery", "Transport", log]),
+        rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
         rank("APIServer", ["Core", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
-        rank("Controllers", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
-        rank("Scheduler", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
-        rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", log]),
-        rank("Volumes", ["Core", "Tree", "Linux", "Machinery", "Kinds", "Client", log]),
+        rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
+        rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
         rank("ImageBuilder", ["Core", "Tree", "Linux", "OCI", "Containers", log]),
         // rank 8
