@@ -94,6 +94,7 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("StoreTests", ["Store", "Core"]),
     ]
 )
 
