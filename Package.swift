@@ -95,6 +95,7 @@ let package = Package(
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
+        tests("StoreTests", ["Store", "Core"]),
     ]
 )
 
