@@ -94,6 +94,7 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
     ]
 )
 
