@@ -96,6 +96,7 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("StoreTests", ["Store", "Core"]),
+        tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
     ]
 )
 
