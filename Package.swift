@@ -97,6 +97,7 @@ let package = Package(
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
+        tests("TransportTests", ["Transport", "Core"] + nio),
     ]
 )
 

@@ -69,8 +69,8 @@ package enum PatchType: String, Sendable {
     case apply = "application/apply-patch+yaml"
 }
 
-package struct DeleteOptions: Sendable {
-    package enum Propagation: String, Sendable { case background = "Background", foreground = "Foreground", orphan = "Orphan" }
+package struct DeleteOptions: Sendable, Equatable {
+    package enum Propagation: String, Sendable, Equatable { case background = "Background", foreground = "Foreground", orphan = "Orphan" }
     package var gracePeriodSeconds: Int?
     package var propagation: Propagation?
     package var uid: String?
@@ -96,7 +96,9 @@ package protocol ClusterClient: Sendable {
     /// Replaces; a `metadata.resourceVersion` in the object makes it conditional (409 `Conflict`).
     func update(_ resource: Resource, _ object: Node, subresource: String?) async throws -> Node
     func patch(_ resource: Resource, _ key: ObjectKey, _ type: PatchType, _ patch: Node, subresource: String?) async throws -> Node
-    func delete(_ resource: Resource, _ key: ObjectKey, _ options: DeleteOptions) async throws
+    /// Returns the object as it now is (graceful deletion, finalizers), or the `Status` of its end.
+    @discardableResult
+    func delete(_ resource: Resource, _ key: ObjectKey, _ options: DeleteOptions) async throws -> Node
     /// POST to a subresource, such as `pods/binding`, `pods/eviction`, `serviceaccounts/token`.
     func post(_ resource: Resource, _ key: ObjectKey, subresource: String, _ object: Node) async throws -> Node
 }

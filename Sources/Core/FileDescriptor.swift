@@ -74,8 +74,8 @@ package struct FileStatus: Sendable, Equatable {
     package var isRegular: Bool { kind == .regular }
     /// The permission bits with setuid, setgid and sticky.
     package var permissions: UInt32 { mode & 0o7777 }
-    package var deviceMajor: UInt32 { gnu_dev_major(deviceNumber) }
-    package var deviceMinor: UInt32 { gnu_dev_minor(deviceNumber) }
+    package var deviceMajor: UInt32 { gnu_dev_major(UInt(deviceNumber)) }
+    package var deviceMinor: UInt32 { gnu_dev_minor(UInt(deviceNumber)) }
 }
 
 extension FileDescriptor {

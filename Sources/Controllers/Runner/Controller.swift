@@ -1,0 +1,84 @@
+package import Client
+package import Core
+import Machinery
+package import Tree
+
+/// One reconciling loop as a pure function: given the state of the cluster, what to do about one object.
+///
+/// Level-based: a plan depends on the state alone, never on which event woke it, and may be asked for at any time.
+/// `plan` runs under the view's lock: no waiting, no input or output.
+package protocol Controller: Sendable {
+    /// As upstream names it: `deployment`, `endpointslice`; also the field manager of what it writes.
+    var name: String { get }
+    /// What wakes it, and which of its keys each change concerns.
+    var triggers: [Trigger] { get }
+    /// Tables (with indexes) that `plan` reads besides those of the triggers.
+    var reads: [(Resource, [ObjectTable.Index])] { get }
+    func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan
+}
+
+extension Controller {
+    package var reads: [(Resource, [ObjectTable.Index])] { [] }
+}
+
+/// A resource whose changes concern a controller. `keys` may look at old and new; both are given for an update.
+package struct Trigger: Sendable {
+    package let resource: Resource
+    package let indexes: [ObjectTable.Index]
+    /// Runs under no lock; what it needs of the cluster beyond the change it reads from the view.
+    package let keys: @Sendable (ClusterView.Change, ClusterView) -> [ObjectKey]
+
+    package init(
+        _ resource: Resource, indexes: [ObjectTable.Index] = [], keys: @escaping @Sendable (ClusterView.Change, ClusterView) -> [ObjectKey]
+    ) {
+        self.resource = resource
+        self.indexes = indexes
+        self.keys = keys
+    }
+
+    /// The object's own key.
+    package static func own(_ resource: Resource, indexes: [ObjectTable.Index] = []) -> Trigger {
+        Trigger(resource, indexes: indexes) { change, _ in [change.key] }
+    }
+
+    /// The key of the controlling owner of that kind, before and after.
+    package static func owned(_ resource: Resource, byKind kind: String, indexes: [ObjectTable.Index] = [.owner]) -> Trigger {
+        Trigger(resource, indexes: indexes) { change, _ in
+            var keys: [ObjectKey] = []
+            for object in [change.old, change.new] {
+                guard let object, let owner = object.controllerOwner, owner.kind == kind else { continue }
+                let key = ObjectKey(object.namespace, owner.name)
+                if !keys.contains(key) { keys.append(key) }
+            }
+            return keys
+        }
+    }
+}
+
+/// What a controller wants done now, and when it wants to be asked again if nothing changes.
+package struct Plan: Sendable, Equatable {
+    package var actions: [Action]
+    package var requeueAfter: Duration?
+
+    package init(_ actions: [Action] = [], requeueAfter: Duration? = nil) {
+        self.actions = actions
+        self.requeueAfter = requeueAfter
+    }
+
+    package static let nothing = Plan()
+
+    /// Asks again after the shorter of the two delays.
+    package mutating func requeue(after delay: Duration) { requeueAfter = min(requeueAfter ?? delay, delay) }
+}
+
+/// One write. Actions run in order; neighbouring creates, and neighbouring deletes, run at the same time.
+/// The first failure ends the plan, and the key is planned again with back-off.
+package enum Action: Sendable, Equatable {
+    case create(Resource, Node)
+    /// Replaces; conditional on the revision in the object.
+    case update(Resource, Node)
+    case updateStatus(Resource, Node)
+    case patch(Resource, ObjectKey, PatchType, Node, subresource: String? = nil)
+    case delete(Resource, ObjectKey, DeleteOptions = DeleteOptions())
+    case event(Event)
+}

@@ -1,0 +1,73 @@
+package import Client
+package import Core
+
+/// Which keys are due, running or waiting for their time: each key at most once in each place, and never running twice at once.
+///
+/// A key added while it runs is due again when it is done. No locks and no clock: `now` is given.
+package struct KeyQueue: Sendable {
+    private var due: [ObjectKey] = []
+    private var head = 0
+    private var isDue: Set<ObjectKey> = []
+    private var running: Set<ObjectKey> = []
+    private var again: Set<ObjectKey> = []
+    private var later: [ObjectKey: Timestamp] = [:]
+    private var backoffs: [ObjectKey: Backoff] = [:]
+
+    package init() {}
+
+    package mutating func add(_ key: ObjectKey) {
+        if running.contains(key) {
+            again.insert(key)
+        } else if isDue.insert(key).inserted {
+            due.append(key)
+        }
+    }
+
+    /// Keeps the earlier of two times for the same key.
+    package mutating func add(_ key: ObjectKey, at time: Timestamp) {
+        if let earlier = later[key], earlier <= time { return }
+        later[key] = time
+    }
+
+    /// The next key to run, which then runs until `done`.
+    package mutating func take(now: Timestamp) -> ObjectKey? {
+        wake(now)
+        guard head < due.count else { return nil }
+        let key = due[head]
+        head += 1
+        if head > 256, head * 2 > due.count {
+            due.removeFirst(head)
+            head = 0
+        }
+        isDue.remove(key)
+        running.insert(key)
+        return key
+    }
+
+    package mutating func done(_ key: ObjectKey) {
+        running.remove(key)
+        backoffs[key] = nil
+        if again.remove(key) != nil { add(key) }
+    }
+
+    /// The attempt failed: due again after its back-off (5 ms doubled to 1000 s, as upstream's rate limiter).
+    package mutating func failed(_ key: ObjectKey, now: Timestamp) {
+        running.remove(key)
+        again.remove(key)
+        var backoff = backoffs[key] ?? Backoff(base: .milliseconds(5), limit: .seconds(1000))
+        add(key, at: now + backoff.next())
+        backoffs[key] = backoff
+    }
+
+    package var nextTime: Timestamp? { later.values.min() }
+    package var runningCount: Int { running.count }
+    package var isIdle: Bool { head == due.count && running.isEmpty }
+
+    private mutating func wake(_ now: Timestamp) {
+        guard !later.isEmpty else { return }
+        for key in later.filter({ $0.value <= now }).keys {
+            later[key] = nil
+            add(key)
+        }
+    }
+}

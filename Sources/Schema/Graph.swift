@@ -1,0 +1,131 @@
+/// The compiled schema: every message type with its fields, every kind and resource. Immutable, so shared freely.
+///
+/// A walk over JSON asks, at each object, for the field of a key, and switches on its shape:
+///
+///     func walk(_ node: inout Node, _ id: MessageID) {
+///         for entry in node.fields {
+///             guard let field = graph.field(entry.key, in: id) else { continue }   // unknown: prune or complain
+///             switch field.shape {
+///             case .scalar(let scalar): …
+///             case .message(let id): …                                // the same again, one level down
+///             case .list(let element), .map(let element): …           // graph[element].shape for each item
+///             }
+///         }
+///     }
+///
+/// A walk over protobuf uses `wire(of:)` to write and `wireField(tag:in:)` to read. There a field that `isInline` is a
+/// message of its own whose fields are in *the same* JSON object: recurse with the same node.
+/// `apiVersion` and `kind` of root objects are fields with tag 0, since protobuf carries them in its envelope.
+package final class Graph: Sendable {
+    package let messages: [Message]
+    /// All JSON fields; a message's are at `message.fields`.
+    package let fields: [Field]
+    /// All protobuf fields; a message's are at `message.wire`, by ascending tag.
+    package let wireFields: [Field]
+    package let elements: [Element]
+    /// The first is `Rules.none`.
+    package let allRules: [Rules]
+    /// In discovery's order.
+    package let groups: [APIGroup]
+    /// In the order of the text, groups and versions together.
+    package let resources: [Resource]
+
+    let tagIndex: [Int32]
+    /// Open addressing: 0 is free, else a field's index + 1. The length is a power of two.
+    let nameIndex: [UInt32]
+    /// The hash of each field's name and message, at the field's index.
+    let nameHashes: [UInt32]
+    let messageIndex: [String: MessageID]
+    let openAPIIndex: [String: MessageID]
+    let kindIndex: [GroupVersionKind: MessageID]
+    /// The kinds of each message that has any, in the order declared.
+    let kindsOfMessage: [MessageID: [GroupVersionKind]]
+    let resourceIndex: [GroupVersionResource: Int]
+    let resourceOfKind: [GroupVersionKind: Int]
+
+    init(_ draft: GraphBuilder) {
+        let parts = draft.compile()
+        messages = parts.messages
+        fields = parts.fields
+        wireFields = parts.wireFields
+        elements = parts.elements
+        allRules = parts.rules
+        groups = parts.groups
+        resources = parts.resources
+        tagIndex = parts.tagIndex
+        nameIndex = parts.nameIndex
+        nameHashes = parts.nameHashes
+        messageIndex = parts.messageIndex
+        openAPIIndex = parts.openAPIIndex
+        kindIndex = parts.kindIndex
+        kindsOfMessage = parts.kindsOfMessage
+        resourceIndex = parts.resourceIndex
+        resourceOfKind = parts.resourceOfKind
+    }
+}
+
+// MARK: - Parts
+
+extension Graph {
+    package subscript(_ id: MessageID) -> Message { messages[Int(id.raw)] }
+    package subscript(_ id: ElementID) -> Element { elements[Int(id.raw)] }
+    package subscript(_ id: RulesID) -> Rules { allRules[Int(id.raw)] }
+
+    /// The fields as JSON has them, those of inline messages included.
+    package func fields(of id: MessageID) -> ArraySlice<Field> { fields[messages[Int(id.raw)].fields] }
+    /// The fields as protobuf has them, by ascending tag, without those that it does not carry.
+    package func wire(of id: MessageID) -> ArraySlice<Field> { wireFields[messages[Int(id.raw)].wire] }
+    package func rules(of field: Field) -> Rules { allRules[Int(field.rulesID.raw)] }
+    package func rules(of element: Element) -> Rules { allRules[Int(element.rulesID.raw)] }
+}
+
+// MARK: - Lookups
+
+extension Graph {
+    /// The field of a JSON key; nil for a key that the message does not know.
+    package func field(_ name: String, in id: MessageID) -> Field? {
+        guard let index = fieldIndex(name, in: id) else { return nil }
+        return fields[index]
+    }
+
+    /// The place in `fields` of a JSON key's field.
+    package func fieldIndex(_ name: String, in id: MessageID) -> Int? {
+        let hash = Graph.hash(name, id)
+        let mask = nameIndex.count - 1
+        var slot = Int(hash) & mask
+        while true {
+            let entry = nameIndex[slot]
+            guard entry != 0 else { return nil }
+            let index = Int(entry) - 1
+            if nameHashes[index] == hash, fields[index].name == name, messages[Int(id.raw)].fields.contains(index) { return index }
+            slot = (slot + 1) & mask
+        }
+    }
+
+    /// The field that protobuf carries under a tag; nil for an unknown tag.
+    package func wireField(tag: Int, in id: MessageID) -> Field? {
+        let range = messages[Int(id.raw)].tags
+        guard tag > 0, tag <= range.count else { return nil }
+        let index = tagIndex[range.lowerBound + tag - 1]
+        return index < 0 ? nil : wireFields[Int(index)]
+    }
+
+    /// By the short name: `core/v1.PodSpec`.
+    package func message(named name: String) -> MessageID? { messageIndex[name] }
+    /// By OpenAPI's name: `io.k8s.api.core.v1.PodSpec`.
+    package func message(openAPIName name: String) -> MessageID? { openAPIIndex[name] }
+    /// The root message of a kind, lists and options included.
+    package func message(of gvk: GroupVersionKind) -> MessageID? { kindIndex[gvk] }
+    /// The kinds that a message is the root of: what OpenAPI calls `x-kubernetes-group-version-kind`.
+    package func kinds(of id: MessageID) -> [GroupVersionKind] { kindsOfMessage[id] ?? [] }
+
+    package func resource(_ gvr: GroupVersionResource) -> Resource? { resourceIndex[gvr].map { resources[$0] } }
+    package func resource(of gvk: GroupVersionKind) -> Resource? { resourceOfKind[gvk].map { resources[$0] } }
+
+    /// FNV-1a over the name, seeded by the message.
+    static func hash(_ name: String, _ id: MessageID) -> UInt32 {
+        var hash = 2_166_136_261 ^ (UInt32(bitPattern: id.raw) &* 0x9E37_79B1)
+        for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        return hash ^ (hash >> 15)
+    }
+}

@@ -1,0 +1,69 @@
+package import Tree
+
+/// Names the rules of a field, element or message; `.none` for those (most) that have none.
+package struct RulesID: Hashable, Sendable {
+    package let raw: Int32
+    package init(_ raw: Int) { self.raw = Int32(truncatingIfNeeded: raw) }
+    package static let none = RulesID(0)
+}
+
+/// How strategic merge patch treats a value; nothing set means replace for scalars and lists, merge for objects.
+package struct PatchStrategy: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package static let merge = PatchStrategy(rawValue: 1)
+    package static let replace = PatchStrategy(rawValue: 2)
+    package static let retainKeys = PatchStrategy(rawValue: 4)
+}
+
+/// How apply treats a list.
+package enum ListType: UInt8, Hashable, Sendable {
+    case atomic, set, map
+}
+
+/// What few fields have, so that `Field` stays small: merging, defaults, values allowed.
+package struct Rules: Sendable, Equatable {
+    // Merging. Strategic merge and apply have separate keys (`Service.spec.ports`: port against port and protocol).
+    package var patchStrategy: PatchStrategy = []
+    package var patchMergeKey = ""
+    /// Nil where nothing is declared: apply then treats a list as atomic.
+    package var listType: ListType?
+    package var listMapKeys: [String] = []
+    /// Apply owns a map or object as a whole.
+    package var isAtomic = false
+    /// Whether `isAtomic` was said with the other value (`granular`), which OpenAPI repeats.
+    package var isGranular = false
+
+    /// Filled in when the field is absent, whatever the rest of the object says.
+    package var defaultValue: Node?
+    /// All the values allowed, in OpenAPI's order; empty for any. Custom resources may list other things than strings.
+    package var enumValues: [Node] = []
+
+    // Constraints. Built-in types have few here: most are cross-field and live in hooks.
+    /// OpenAPI's `format`, or the name of one of upstream's declarative formats (`k8s-short-name`).
+    package var format = ""
+    package var pattern = ""
+    package var minimum: Double?
+    package var maximum: Double?
+    package var exclusiveMinimum = false
+    package var exclusiveMaximum = false
+    package var multipleOf: Double?
+    package var minLength: Int?
+    package var maxLength: Int?
+    package var minItems: Int?
+    package var maxItems: Int?
+    package var minProperties: Int?
+    package var maxProperties: Int?
+    package var uniqueItems = false
+    /// `oneOf`, `anyOf`, `allOf` and `not` of a custom resource's schema, as written.
+    package var logic: Node?
+    /// `x-kubernetes-validations` of a custom resource's schema, as written.
+    package var validations: Node?
+    /// Facts for documents only: `title`, `externalDocs`, `example` of a custom resource's schema, as written.
+    package var documents: Node?
+    package var description = ""
+
+    package init() {}
+
+    package static let none = Rules()
+}
