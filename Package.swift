@@ -55,8 +55,10 @@ let package = Package(
         system("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
         system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
         system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+        system("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
+        .systemLibrary(name: "CFiles", path: "Sources/CFiles"),
         // rank 1
-        rank("Core", ["CCrypto", log]),
+        rank("Core", ["CCrypto", "CFiles", log]),
         // rank 2
         rank("Tree", ["Core", "CYAML"]),
         rank("Linux", ["Core", "CLinux", "CSeccomp", "CCap"]),
@@ -64,7 +66,7 @@ let package = Package(
         rank("Store", ["Core", "CSQLite", log]),
         // rank 3
         rank("Schema", ["Core", "Tree", "CAssets"]),
-        rank("OCI", ["Core", "Tree", "Transport", "CZlib", log]),
+        rank("OCI", ["Core", "Tree", "Transport", "CZlib", "CZstd", log]),
         rank("HostNetwork", ["Core", "Linux", "Transport", log]),
         // rank 4
         rank("Machinery", ["Core", "Tree", "Schema"]),
@@ -94,6 +96,7 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("StoreTests", ["Store", "Core"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
