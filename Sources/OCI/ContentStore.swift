@@ -193,7 +193,8 @@ package final class BlobIngest: Sendable {
     private let store: ContentStore
     private let state: Mutex<State>
 
-    private struct State: ~Copyable {
+    // Sendable because it is reached only under the lock.
+    private struct State: ~Copyable, @unchecked Sendable {
         /// Nil once committed or abandoned.
         var file: FileDescriptor?
         var digest: MessageDigest
@@ -224,7 +225,7 @@ package final class BlobIngest: Sendable {
     package func write(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
-            do { try file.write(bytes) } catch { throw ImageError(error) }
+            do throws(SystemFailure) { try file.write(bytes) } catch { throw ImageError(error) }
             state.digest.update(bytes)
             state.size += Int64(bytes.count)
         }
@@ -233,7 +234,7 @@ package final class BlobIngest: Sendable {
     package func write(_ bytes: [UInt8]) throws(ImageError) {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
-            do { try file.write(bytes) } catch { throw ImageError(error) }
+            do throws(SystemFailure) { try file.write(bytes) } catch { throw ImageError(error) }
             state.digest.update(bytes)
             state.size += Int64(bytes.count)
         }
@@ -243,7 +244,7 @@ package final class BlobIngest: Sendable {
     package func restart() throws(ImageError) {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
-            do {
+            do throws(SystemFailure) {
                 try file.truncate(to: 0)
                 try file.seek(to: 0)
             } catch { throw ImageError(error) }
@@ -258,7 +259,7 @@ package final class BlobIngest: Sendable {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
             state.file = nil
-            do {
+            do throws(ImageError) {
                 if let size, size != state.size {
                     throw ImageError(.corrupt, "unexpected commit size \(state.size), expected \(size): failed precondition")
                 }

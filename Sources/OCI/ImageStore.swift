@@ -1,5 +1,5 @@
 package import Core
-package import Tree
+import Tree
 import Synchronization
 
 /// A name and the manifest or index that it stands for.
@@ -62,7 +62,7 @@ package final class ImageStore: Sendable {
                 ["name": .string(record.name), "target": record.target.node, "updated": .string(record.updated.rfc3339Nano)]
             }
             let bytes = JSONText.render(["images": .list(list)])
-            do { try FileSystem.writeAtomically(file, bytes) } catch { throw ImageError(error) }
+            do throws(SystemFailure) { try FileSystem.writeAtomically(file, bytes) } catch { throw ImageError(error) }
             records = next
         }
     }

@@ -1,5 +1,3 @@
-package import Core
-
 /// How a blob's bytes are packed; told by their first bytes, whatever the media type says.
 package enum Compression: Sendable, Equatable {
     case none, gzip, zstd

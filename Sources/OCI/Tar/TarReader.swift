@@ -1,4 +1,4 @@
-package import Core
+import Core
 
 /// Reads a tar as a stream: ustar, GNU long names, base-256 numbers and sparse files, pax with attributes and sparse maps.
 ///
