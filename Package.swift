@@ -48,7 +48,7 @@ let package = Package(
     targets: [
         // rank 0
         .target(name: "CLinux", path: "Sources/CLinux"),
-        .target(name: "CAssets", path: "Sources/CAssets", cSettings: [.unsafeFlags(["-std=c23"])]),
+        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema"]),
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
         system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
         system("CCap", pkgConfig: "libcap", apt: "libcap-dev"),
