@@ -1,3 +1,5 @@
+import Machinery
+
 
 /// Which strategy a kind follows. Kinds that need code of their own register it here, one line each; versions share.
 package enum KindStrategies {

@@ -44,6 +44,12 @@ package struct KindTraits: Sendable {
     package var nameRule = NameRule.dnsSubdomain
     /// What the garbage collector does with dependents when the deletion does not say.
     package var orphansByDefault = false
+    /// `spec.finalizers` holds a deleted object too (namespaces).
+    package var hasSpecFinalizers = false
+    /// A first write cannot bring a status.
+    package var dropsStatusOnCreate = true
+    /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.
+    package var gracePeriod: (@Sendable (Node) -> Int64)?
     package init() {}
 }
 

@@ -1,4 +1,4 @@
-import Machinery
+package import Machinery
 package import Tree
 
 /// Namespaces end in two steps: a deletion marks them, the controller empties them, and removing the last entry of
@@ -7,6 +7,7 @@ package struct NamespaceStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.nameRule = .dnsLabel
+        traits.hasSpecFinalizers = true
         return traits
     }
 

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Which resources there are right now: the built-in ones, and those that CustomResourceDefinitions add while the server runs.
 package final class ResourceCatalog: Sendable {
-    private struct State {
+    fileprivate struct State {
         var byResource: [GroupVersionResource: ServedResource] = [:]
         var byKind: [GroupVersionKind: ServedResource] = [:]
         var builtin: [ServedResource] = []
@@ -50,7 +50,7 @@ package final class ResourceCatalog: Sendable {
 }
 
 extension ResourceCatalog.State {
-    fileprivate mutating func add(_ served: ServedResource) {
+    mutating func add(_ served: ServedResource) {
         builtin.append(served)
         byResource[served.gvr] = served
         byKind[served.resource.gvk] = served

@@ -1,7 +1,7 @@
 import Core
 import Machinery
 import Store
-import Tree
+package import Tree
 
 /// What selectors and the garbage collector ask of an object, in a few bytes beside its body, read without decoding the body.
 ///

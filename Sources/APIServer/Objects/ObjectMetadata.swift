@@ -1,6 +1,7 @@
 import Core
 import Kinds
 import Machinery
+import Schema
 import Tree
 
 /// What every write does to `metadata`, whatever the kind: upstream's rest.BeforeCreate, BeforeUpdate and BeforeDelete.
@@ -102,15 +103,9 @@ enum ObjectMetadata {
 
     // MARK: - Deletion
 
-    static func isFinished(_ object: Node, _ strategy: any KindStrategy) -> Bool {
+    /// Whether nothing holds a deleted object any more.
+    static func isFinished(_ object: Node, _ traits: KindTraits) -> Bool {
         object.isBeingDeleted && object.finalizers.isEmpty && (object["metadata"]["deletionGracePeriodSeconds"].int ?? 0) == 0
-            && object["spec"]["finalizers"].list.isEmpty
-    }
-
-    enum Precondition { case conflict }
-
-    /// Whether a conflict came from what the client demanded, which trying again cannot mend.
-    static func preconditionFailure(_ error: APIError) -> Precondition? {
-        error.message.hasSuffix(modified) || error.message.contains("Precondition failed") ? .conflict : nil
+            && !(traits.hasSpecFinalizers && !object["spec"]["finalizers"].list.isEmpty)
     }
 }

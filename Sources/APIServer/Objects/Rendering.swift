@@ -1,9 +1,9 @@
 import Core
-import Machinery
+package import Machinery
 import Schema
 import Store
 import Synchronization
-import Tree
+package import Tree
 
 /// Makes the bytes of an answer from records: the stored bytes themselves wherever the client asked for nothing else.
 struct Rendering: Sendable {

@@ -1,4 +1,4 @@
-package import Machinery
+import Machinery
 import Synchronization
 package import Transport
 

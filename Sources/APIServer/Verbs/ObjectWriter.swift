@@ -1,6 +1,7 @@
 package import Core
 import Kinds
 package import Machinery
+import Schema
 package import Store
 package import Tree
 
@@ -115,21 +116,17 @@ package final class ObjectWriter: Sendable {
                 guard let createIfAbsent, subresource.isEmpty else { throw APIError.notFound(resource.plural, group: resource.group, name: name) }
                 return try await create(resource, namespace: namespace, try await createIfAbsent(.null), context)
             }
-            do {
-                return try await updateOnce(resource, record, subresource: subresource, context, change)
-            } catch {
-                // Only a race that the client did not ask to hear about is tried again: it gave no revision, or one that
-                // still stood when it was checked.
-                conflicts += 1
-                guard error.reason == "Conflict", store.get(key)?.revision != record.revision, conflicts < 64 else { throw error }
-                if case .conflict? = ObjectMetadata.preconditionFailure(error) { throw error }
-            }
+            // Another write came between: look again. A client that named a revision then hears of the conflict.
+            if let written = try await updateOnce(resource, record, subresource: subresource, context, change) { return written }
+            conflicts += 1
+            if conflicts == 64 { throw APIError.conflict(resource.plural, group: resource.group, name: name, why: ObjectMetadata.modified) }
         }
     }
 
+    /// Nil when the record was no longer the current one at the commit.
     private func updateOnce(
         _ resource: ServedResource, _ record: Record, subresource: String, _ context: WriteContext, _ change: Change
-    ) async throws(APIError) -> Written {
+    ) async throws(APIError) -> Written? {
         let strategy = strategy(resource)
         let old = try served(record, resource)
         var object = try await change(old)
@@ -155,7 +152,10 @@ package final class ObjectWriter: Sendable {
                 reservation?.cancel()
                 return .unsaved(context.options.isDryRun ? object : old, created: false)
             }
-            let written = try await commitUpdate(object, record, resource)
+            guard let written = try await commitUpdate(object, record, resource) else {
+                reservation?.cancel()
+                return nil
+            }
             reservation?.keep()
             return written
         } catch {
@@ -165,14 +165,19 @@ package final class ObjectWriter: Sendable {
     }
 
     /// An object under deletion whose last finalizer went, and whose grace is over, goes with this write.
-    private func commitUpdate(_ object: Node, _ record: Record, _ resource: ServedResource) async throws(APIError) -> Written {
+    private func commitUpdate(_ object: Node, _ record: Record, _ resource: ServedResource) async throws(APIError) -> Written? {
         let draft = try draft(object, resource)
-        if ObjectMetadata.isFinished(object, strategy(resource)) {
-            let record = try await commit(.delete(record.key, draft, expected: record.revision), resource, name: record.key.name)
-            stages[resource.collection]?.released(object)
-            return .stored(record, created: false)
+        let isFinished = ObjectMetadata.isFinished(object, strategy(resource).traits)
+        let command: Command =
+            isFinished ? .delete(record.key, draft, expected: record.revision) : .update(record.key, draft, expected: record.revision)
+        do {
+            let written = try await store.commit(command)
+            if isFinished { stages[resource.collection]?.released(object) }
+            return .stored(written, created: false)
+        } catch {
+            if case .conflict = error { return nil }
+            throw error.apiError(resource, name: record.key.name)
         }
-        return .stored(try await commit(.update(record.key, draft, expected: record.revision), resource, name: record.key.name), created: false)
     }
 
     // MARK: - Shared

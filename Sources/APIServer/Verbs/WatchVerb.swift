@@ -31,7 +31,7 @@ struct WatchVerb: Sendable {
             after = snapshot.revision
         }
         let subscription: WatchSubscription
-        do {
+        do throws(StoreError) {
             if !sendsInitial, after == 0 { after = store.currentRevision }
             if !sendsInitial {
                 // Refuse before the head is sent, so that the client gets a proper status; then replay onto the stream.
