@@ -16,8 +16,8 @@ func rank(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: [], swiftSettings: swift)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swift)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: swift)
 }
 
 func system(_ name: String, pkgConfig: String, apt: String) -> Target {
@@ -98,6 +98,7 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
+        tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("StoreTests", ["Store", "Core"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
     ]
