@@ -15,14 +15,16 @@ package final class ServedResource: Sendable {
     let head: [UInt8]
     let storageHead: [UInt8]
 
-    package init(_ resource: Schema.Resource, graph: Graph, selectableFields: [SelectableField], isCustom: Bool = false) {
+    /// `storageAPIVersion` is the form that the store keeps the collection in.
+    package init(
+        _ resource: Schema.Resource, graph: Graph, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false
+    ) {
         self.resource = resource
         self.graph = graph
         self.selectableFields = selectableFields
         self.isCustom = isCustom
-        collection = resource.group.isEmpty ? resource.name : "\(resource.group)/\(resource.name)"
-        let version = resource.storageVersion.isEmpty ? resource.version : resource.storageVersion
-        storageAPIVersion = resource.group.isEmpty ? version : "\(resource.group)/\(version)"
+        self.collection = collection
+        self.storageAPIVersion = storageAPIVersion
         head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)
         storageHead = ServedResource.head(kind: resource.kind, apiVersion: storageAPIVersion)
     }
