@@ -3,6 +3,11 @@ package struct PatchFailure: Error, Equatable, CustomStringConvertible {
     package let code: Int
     package let description: String
 
+    package init(code: Int, description: String) {
+        self.code = code
+        self.description = description
+    }
+
     static func malformed(_ text: String) -> PatchFailure { PatchFailure(code: 400, description: text) }
     static func inapplicable(_ text: String) -> PatchFailure { PatchFailure(code: 422, description: text) }
 
