@@ -26,7 +26,7 @@ struct TypeUse {
 extension SchemaText {
     mutating func readTypeLine() throws(SchemaError) {
         let nameToken = try need("field name")
-        if bytes[nameToken.lowerBound] == UInt8(ascii: "d"), string(nameToken) == "default" { return try readPathDefault() }
+        if nameToken.count == 1, bytes[nameToken.lowerBound] == UInt8(ascii: "=") { return try readPathDefault() }
         let isInline = nameToken.count == 1 && bytes[nameToken.lowerBound] == UInt8(ascii: "-")
         let tag = try tag(try need("protobuf tag"))
         let use = try type(try need("type"))

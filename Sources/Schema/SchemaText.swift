@@ -12,7 +12,7 @@ import Tree
 ///       | "Node Selector" string format=name priority=1
 ///     kind Deployment list                                has apiVersion and kind; `list`: there is a DeploymentList too
 ///       metadata 1 meta/v1.ObjectMeta                     JSON name, protobuf tag or -, type, attributes
-///       default spec.paused false                         holds for this kind, where its types are shared with others
+///       = spec.paused false                               a default that holds for this kind, where its types are shared with others
 ///     type RuleWithOperations
 ///       -        2 Rule inline                            `-`: inline in JSON
 ///     enum RestartPolicy Always Never OnFailure
