@@ -94,7 +94,8 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
-        tests("StoreTests", ["Store", "Core"]),
+        tests("StoreTests", ["Store", "Core", "StoreDriver"]),
+        .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )
 
