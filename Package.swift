@@ -101,6 +101,8 @@ let package = Package(
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("StoreTests", ["Store", "Core"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
+        tests("StoreTests", ["Store", "Core", "StoreDriver"]),
+        .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )
 
