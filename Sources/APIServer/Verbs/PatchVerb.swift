@@ -29,9 +29,7 @@ struct PatchVerb: Sendable {
             throw APIError.badRequest(kind == .apply ? "error decoding YAML: \(error)" : "error decoding patch: \(error)")
         }
         if kind == .json {
-            do { operations = try JSONPatch(patch) } catch {
-                throw error.isTooMany ? APIError.tooLarge(error.description) : APIError.badRequest(error.description)
-            }
+            do { operations = try JSONPatch(patch) } catch { throw error.apiError }
         } else {
             operations = nil
             guard case .map = patch else { throw APIError.badRequest("error decoding patch: json: cannot unmarshal the patch into a map") }
@@ -46,19 +44,10 @@ struct PatchVerb: Sendable {
     func apply(to current: Node, graph: Graph, as id: MessageID, _ resource: ServedResource) throws(APIError) -> Node {
         switch kind {
         case .json:
-            do { return try operations?.apply(to: current) ?? current } catch {
-                let code = error.isInapplicable ? 422 : 400
-                if code == 400 { throw APIError.badRequest(error.description) }
-                throw APIError(
-                    code: 422, reason: "Invalid",
-                    message: "the server rejected our request due to an error in our request",
-                    details: .init(name: current.name, group: resource.group, kind: resource.plural, causes: [.init(reason: "", message: error.description)]))
-            }
+            do { return try operations?.apply(to: current) ?? current } catch { throw error.apiError }
         case .merge: return MergePatch.apply(patch, to: current)
         case .strategic:
-            do { return try StrategicMerge(graph).apply(patch, to: current, as: id) } catch {
-                throw APIError.badRequest("\(error)")
-            }
+            do { return try StrategicMerge(graph).apply(patch, to: current, as: id) } catch { throw error.apiError }
         case .apply: preconditionFailure("apply goes through field management")
         }
     }
