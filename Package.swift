@@ -99,7 +99,6 @@ let package = Package(
         tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
-        tests("StoreTests", ["Store", "Core"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),

@@ -66,7 +66,7 @@ struct RevisionState: Sendable {
     }
 
     /// Drops what is beyond the limits and returns the revisions whose rows nobody needs any more: what was superseded or
-    /// deleted by a dropped event.
+    /// deleted by a dropped event. Called after each commit: without writes the past stays as it is and costs nothing.
     mutating func compact(now: Timestamp) -> [Int64] {
         let horizon = compacted
         var resources: Set<String> = []

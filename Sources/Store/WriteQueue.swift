@@ -78,9 +78,12 @@ final class WriteQueue: Sendable {
         thread.withLock { $0 = started }
     }
 
-    /// Refuses new jobs, finishes those that wait, and returns when the database is closed. Not from a completion or sink.
+    /// Refuses new jobs; the thread ends when those that wait are done.
+    func beginClosing() { pending.change { $0.isClosing = true } }
+
+    /// Returns when the database is closed. Not from a completion or sink.
     func close() {
-        pending.change { $0.isClosing = true }
+        beginClosing()
         if let thread = thread.withLock({ $0.take() }) { thread.join() }
     }
 

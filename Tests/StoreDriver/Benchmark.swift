@@ -51,9 +51,10 @@ struct Benchmark {
         var store = try Store(.file(path, .relaxed))
         let draft = Draft(body: body, revisionOffsets: [512], header: Array(body[..<100]))
         for first in stride(from: 0, to: 50_000, by: 500) {
-            _ = try await store.commit((first..<first + 500).map { index in
-                .create(Key("pods", namespace: "ns-\(index % 16)", name: "pod-\(index)"), draft)
-            })
+            _ = try await store.commit(
+                (first..<first + 500).map { index in
+                    .create(Key("pods", namespace: "ns-\(index % 16)", name: "pod-\(index)"), draft)
+                })
         }
         store.close()
         print("load 50,000: \(try clock.measure { store = try Store(.file(path, .relaxed)) })")
@@ -65,7 +66,9 @@ struct Benchmark {
         print("list 3,125 of 50,000: \(listing / 100)")
         var found = 0
         let getting = clock.measure {
-            for index in 0..<100_000 where store.get(Key("pods", namespace: "ns-\(index % 16)", name: "pod-\(index % 50_000)")) != nil { found += 1 }
+            for index in 0..<100_000 where store.get(Key("pods", namespace: "ns-\(index % 16)", name: "pod-\(index % 50_000)")) != nil {
+                found += 1
+            }
         }
         print("get: \(getting / 100_000) (\(found) found, \(bytes) bytes)")
         print("backup: \(try clock.measure { try store.backup(to: "\(folder)/bench-copy.db") })")

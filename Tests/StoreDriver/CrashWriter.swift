@@ -33,7 +33,8 @@ struct CrashWriter {
         for round in 0... {
             let command: Command
             if let current = store.get(key) {
-                command = round % 5 == 4
+                command =
+                    round % 5 == 4
                     ? .delete(key, draft, expected: current.revision) : .update(key, draft, expected: current.revision)
             } else {
                 command = .create(key, draft)

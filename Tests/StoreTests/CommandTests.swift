@@ -106,9 +106,10 @@ import Testing
         let store = try Store(.memory, options: options)
         func refusal(_ sizes: [Int]) async -> String {
             do {
-                _ = try await store.commit(sizes.enumerated().map {
-                    .create(pod("p\($0.offset)"), Draft(body: [UInt8](repeating: 0, count: $0.element), revisionOffsets: []))
-                })
+                _ = try await store.commit(
+                    sizes.enumerated().map {
+                        .create(pod("p\($0.offset)"), Draft(body: [UInt8](repeating: 0, count: $0.element), revisionOffsets: []))
+                    })
                 return "done"
             } catch {
                 return error.description

@@ -5,10 +5,12 @@ import Testing
 @testable import Store
 
 @Suite struct DiskFullTests {
+    let folder: Folder
+    init() throws { folder = try Folder() }
+
     /// A real full disk: a tmpfs of 1 MiB.
     @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
     func aFullDiskRefusesWritesAndHealsWhenThereIsRoom() async throws {
-        let folder = try Folder()
         let mountPoint = folder.file("disk")
         mkdir(mountPoint, 0o700)
         try #require(mount("tmpfs", mountPoint, "tmpfs", 0, "size=1m") == 0)
@@ -51,11 +53,12 @@ import Testing
 
     /// The same through the probe, at the step before COMMIT, with others in the same batch.
     @Test func aFailedCommitPublishesNothingAndUsesNoRevision() async throws {
-        let folder = try Folder()
         let fails = Monitor(false)
         var options = Store.Options()
         options.probe = { (step) throws(StoreError) in
-            if step == .written, fails.withLock({ $0 }) { throw .failed(DatabaseFailure(code: 10, message: "disk I/O error", sql: "COMMIT")) }
+            if step == .written, fails.withLock({ $0 }) {
+                throw .failed(DatabaseFailure(code: 10, message: "disk I/O error", sql: "COMMIT"))
+            }
         }
         let store = try Store(.file(folder.database, .durable), options: options)
         defer { store.close() }

@@ -99,7 +99,9 @@ import Testing
         let store = try open()
         try await store.create(pod("a"))
         defer { store.close() }
-        for (name, mode) in [("state", UInt32(0o700)), ("state/jangada.db", 0o600), ("state/jangada.db-wal", 0o600), ("state/jangada.db.lock", 0o600)] {
+        for (name, mode) in [
+            ("state", UInt32(0o700)), ("state/jangada.db", 0o600), ("state/jangada.db-wal", 0o600), ("state/jangada.db.lock", 0o600),
+        ] {
             var status = stat()
             #expect(stat(folder.file(name), &status) == 0)
             #expect(status.st_mode & 0o777 == mode, "\(name)")

@@ -31,19 +31,22 @@ import Testing
             var result = ""
             switch words[0] {
             case "sub":
-                func option(_ key: String) -> String? { words.first { $0.hasPrefix(key + "=") }.map { String($0.dropFirst(key.count + 1)) } }
+                func option(_ key: String) -> String? {
+                    words.first { $0.hasPrefix(key + "=") }.map { String($0.dropFirst(key.count + 1)) }
+                }
                 let interest = WatchInterest(words[2], namespace: option("n"), name: option("m"))
                 let id = machine.subscribed(
                     name, interest, replay: Int(option("replay") ?? "0") ?? 0, limit: Int(option("limit") ?? "100") ?? 100)
                 ids[name] = id
                 result = id == nil ? "refused" : "ok"
             case "replayed":
-                result = switch machine.replayed(id) {
-                case .deliver(let batch): "deliver \(batch.text)"
-                case .live: "live"
-                case .end(let reason): "end \(reason)"
-                case .gone: "gone"
-                }
+                result =
+                    switch machine.replayed(id) {
+                    case .deliver(let batch): "deliver \(batch.text)"
+                    case .live: "live"
+                    case .end(let reason): "end \(reason)"
+                    case .gone: "gone"
+                    }
             case "commit":
                 let events = try sides[0].dropFirst(6).split(separator: ",").map { try event($0.trimming()) }
                 result = machine.committed(events, revision: events[events.count - 1].revision).text

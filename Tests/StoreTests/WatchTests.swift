@@ -4,6 +4,9 @@ import Testing
 @testable import Store
 
 @Suite struct WatchTests {
+    let folder: Folder
+    init() throws { folder = try Folder() }
+
     @Test func replayGoesOverIntoLiveEvents() async throws {
         let store = try Store(.memory)
         defer { store.close() }
@@ -61,7 +64,6 @@ import Testing
 
     /// Many writers; watchers that come and go at any moment see each revision once and in order.
     @Test(arguments: [false, true]) func everyWatcherSeesEachRevisionOnceInOrder(onDisk: Bool) async throws {
-        let folder = try Folder()
         let store = try Store(onDisk ? .file(folder.database, .relaxed) : .memory)
         let writers = 16
         let each = 100
