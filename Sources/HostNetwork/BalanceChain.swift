@@ -61,7 +61,7 @@ struct BalanceChain: Sendable, Hashable {
             loadGroup(&$0, at: 4)
             $0.loadSource(3)
             // An element that is there keeps its old value however often it is added.
-            $0.update(RuleTable.affinity, .delete, key: 3, value: 0, timeout: 0)
+            $0.update(RuleTable.affinity, .delete, key: 3, value: 3, timeout: 0)
             $0.loadRandom(below: count, 7)
             $0.lookup(ServiceMap.endpoints.rawValue, key: 4, into: 8)
             $0.update(RuleTable.affinity, .add, key: 3, value: 8, timeout: timeout)

@@ -97,7 +97,7 @@ package final class HostLink: Sendable {
         try routes.apply {
             $0.setLink(.index(link), up: true)
             $0.addAddress(plan.hostAddress, length: plan.nodeRange.length, link: link)
-            $0.addAddress(plan.dnsAddress, length: 32, link: link)
+            $0.addAddress(plan.dnsAddress, length: 32, link: link, onlyHere: true)
             // Nothing is there to answer: destination NAT turns these before they leave. The routes give them a way
             // to be turned on, and the source that endpoints can answer to.
             for range in [plan.serviceRange, plan.loadBalancerRange] {

@@ -88,7 +88,7 @@ package final class NodeNetwork: Sendable {
             $0.setLink(.index(loopback.index), up: true)
             $0.setLink(.index(uplink), up: true)
             $0.addAddress(address, length: plan.nodeRange.length, link: uplink)
-            $0.addAddress(plan.dnsAddress, length: 32, link: loopback.index)
+            $0.addAddress(plan.dnsAddress, length: 32, link: loopback.index, onlyHere: true)
             $0.addNeighbor(plan.hostAddress, mac: HardwareAddress.of(plan.hostAddress), link: uplink)
             $0.replaceRoute(.init(IPPrefix(IPAddress(v4: 0), length: 0), gateway: plan.hostAddress, link: uplink))
         }

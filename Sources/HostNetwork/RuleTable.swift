@@ -74,6 +74,11 @@ package struct RuleTable: Sendable {
         batch.addBaseChain("output", type: "nat", hook: .output, priority: -100)
         batch.addBaseChain("postrouting", type: "nat", hook: .postrouting, priority: 100)
         batch.addBaseChain("forward", type: "filter", hook: .forward, priority: 0)
+        // A local process hears an ICMP refusal only by its second SYN, a second later: its socket is busy sending the first.
+        batch.addRule(RuleTable.reject, NftablesRule {
+            $0.ifTransport(TransportProtocol.tcp.rawValue)
+            $0.reset()
+        })
         batch.addRule(RuleTable.reject, NftablesRule { $0.reject() })
     }
 
@@ -92,7 +97,7 @@ package struct RuleTable: Sendable {
         for range in [serviceRange, loadBalancerRange] where !range.base.isIPv6 {
             batch.addRule("services", NftablesRule {
                 $0.ifDestination(in: range)
-                $0.reject()
+                $0.decide(.goto(RuleTable.reject))
             })
         }
         batch.addRule("local", NftablesRule {
