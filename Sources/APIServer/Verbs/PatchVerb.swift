@@ -36,6 +36,17 @@ struct PatchVerb: Sendable {
         }
     }
 
+    /// A patch of this process's own.
+    init(_ patch: Node, _ kind: Kind) throws(APIError) {
+        self.kind = kind
+        self.patch = patch
+        if kind == .json {
+            do { operations = try JSONPatch(patch) } catch { throw error.apiError }
+        } else {
+            operations = nil
+        }
+    }
+
     static func accepted(_ strategic: Bool) -> [String] {
         [Kind.json.rawValue, Kind.merge.rawValue] + (strategic ? [Kind.strategic.rawValue] : []) + [Kind.apply.rawValue]
     }
