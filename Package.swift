@@ -96,6 +96,7 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),

@@ -42,7 +42,7 @@ struct CanonicalTests {
         #expect(result.unknown.isEmpty)
         #expect(
             result.node.jsonText
-                == #"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"web","annotations":{"b":"2","z":"1"}},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"2","b":"1"}},"template":{"metadata":{},"spec":{"containers":[{"name":"web","env":[{"name":"A"}],"resources":{"limits":{"cpu":"500m","memory":"1Gi"}}}]}},"strategy":{}},"status":{}}"#
+                == #"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","annotations":{"b":"2","z":"1"}},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"2","b":"1"}},"template":{"metadata":{},"spec":{"containers":[{"name":"web","env":[{"name":"A"}],"resources":{"limits":{"cpu":"500m","memory":"1Gi"}}}]}},"strategy":{}},"status":{}}"#
         )
     }
 

@@ -15,7 +15,7 @@ struct TranscodeTests {
               volumes: [{name: a, emptyDir: {sizeLimit: 1Gi}}, {name: b, secret: {secretName: s, defaultMode: 420}}, {name: c}]
               containers:
               - {name: c, image: i, command: [a, ''], env: [{name: X, valueFrom: {fieldRef: {fieldPath: metadata.name}}}], resources: {limits: {cpu: 500m, memory: 64Mi}}, livenessProbe: {httpGet: {port: http, path: /}, periodSeconds: 10}, readinessProbe: {tcpSocket: {port: 80}}, securityContext: {runAsUser: 0, privileged: false}, stdin: true}
-              nodeSelector: {x: y}
+              nodeSelector: {x: z}
               terminationGracePeriodSeconds: 0
               tolerations: [{key: k, tolerationSeconds: -1}]
               hostNetwork: true
@@ -25,7 +25,7 @@ struct TranscodeTests {
         ("", "v1", "{kind: Secret, apiVersion: v1, metadata: {name: s}, data: {a: aGVsbG8=, b: ''}, type: Opaque}"),
         ("", "v1", "{kind: ConfigMap, apiVersion: v1, metadata: {name: s}, data: {a: 'x é'}, binaryData: {b: /wA=}, immutable: false}"),
         ("coordination.k8s.io", "v1", "{kind: Lease, apiVersion: coordination.k8s.io/v1, metadata: {name: l}, spec: {holderIdentity: h, leaseDurationSeconds: 15, renewTime: '2026-01-02T03:04:05.123456Z'}}"),
-        ("apiextensions.k8s.io", "v1", "{kind: CustomResourceDefinition, apiVersion: apiextensions.k8s.io/v1, metadata: {name: a.b}, spec: {group: b, names: {plural: a, kind: A}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, additionalProperties: false}, l: {items: {type: string}}, n: {type: number, minimum: 0.5, default: {a: [1, null]}, enum: [1, 'x']}}, required: [spec]}}}]}}"),
+        ("apiextensions.k8s.io", "v1", "{kind: CustomResourceDefinition, apiVersion: apiextensions.k8s.io/v1, metadata: {name: a.b}, spec: {group: b, names: {plural: a, kind: A}, scope: Namespaced, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, additionalProperties: false}, l: {items: {type: string}}, q: {type: number, minimum: 0.5, default: {a: [1, null]}, enum: [1, 'x']}}, required: [spec]}}}]}}"),
         ("rbac.authorization.k8s.io", "v1", "{kind: ClusterRole, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: r}, rules: [{verbs: [get], apiGroups: [''], resources: [pods]}], aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}}"),
         ("certificates.k8s.io", "v1", "{kind: CertificateSigningRequest, apiVersion: certificates.k8s.io/v1, metadata: {name: c}, spec: {request: aGk=, signerName: x/y, usages: [a], extra: {k: [v, w]}}}"),
     ]
