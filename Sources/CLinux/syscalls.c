@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -172,4 +176,50 @@ ssize_t jangada_receive(int socket, void *bytes, size_t length, int *fds, unsign
         return -1;
     }
     return got;
+}
+
+int jangada_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int jangada_epoll_watch(int epoll, int fd, uint64_t token) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = token};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int jangada_epoll_unwatch(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
+
+int jangada_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, unsigned capacity) {
+    struct epoll_event found[64];
+    int count = epoll_wait(epoll, found, capacity < 64 ? (int)capacity : 64, -1);
+    for (int i = 0; i < count; i++) {
+        tokens[i] = found[i].data.u64;
+        events[i] = found[i].events;
+    }
+    return count;
+}
+
+int jangada_pipe(int pair[2]) { return pipe2(pair, O_CLOEXEC); }
+
+void jangada_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int jangada_is_directory(const char *path) {
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+int jangada_unix_socket(const char *path, int backlog) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (backlog ? 0 : SOCK_NONBLOCK), 0);
+    if (fd < 0) return -1;
+    int done = backlog ? bind(fd, (struct sockaddr *)&address, sizeof address) : connect(fd, (struct sockaddr *)&address, sizeof address);
+    if (done == 0 && backlog) done = listen(fd, backlog);
+    if (done == 0) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }

@@ -10,9 +10,14 @@ package final class AsyncDescriptor: Sendable {
         var ready = true
         var waiter: CheckedContinuation<Void, Never>?
     }
+    private enum Direction: Sendable { case input, output }
     private struct State {
         var input = Side()
         var output = Side()
+        subscript(_ direction: Direction) -> Side {
+            get { direction == .input ? input : output }
+            set { if direction == .input { input = newValue } else { output = newValue } }
+        }
         var token: UInt64 = 0
         var closed = false
     }
@@ -35,7 +40,7 @@ package final class AsyncDescriptor: Sendable {
     /// The next bytes, at most `limit`; nil at the end. A terminal whose other side is gone has ended.
     package func read(upTo limit: Int = 32768) async throws -> [UInt8]? {
         while true {
-            guard prepare(\.input) else { return nil }
+            guard prepare(.input) else { return nil }
             var failure: Int32 = 0
             let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
                 let got = Glibc.read(descriptor.raw, buffer.baseAddress, limit)
@@ -45,7 +50,7 @@ package final class AsyncDescriptor: Sendable {
             switch failure {
             case 0: return bytes.isEmpty ? nil : bytes
             case EINTR: continue
-            case EAGAIN: try await wait(\.input)
+            case EAGAIN: try await wait(.input)
             case EIO, EBADF, ECONNRESET: return nil
             default: throw SystemFailure("read", errno: failure)
             }
@@ -56,7 +61,7 @@ package final class AsyncDescriptor: Sendable {
     package func write(_ bytes: [UInt8]) async throws {
         var done = 0
         while done < bytes.count {
-            guard prepare(\.output) else { throw SystemFailure("write", errno: EPIPE) }
+            guard prepare(.output) else { throw SystemFailure("write", errno: EPIPE) }
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor.raw, $0.baseAddress?.advanced(by: done), $0.count - done) }
             if count >= 0 {
                 done += count
@@ -65,7 +70,7 @@ package final class AsyncDescriptor: Sendable {
             let failure = errno
             if failure == EINTR { continue }
             guard failure == EAGAIN else { throw SystemFailure("write", errno: failure) }
-            try await wait(\.output)
+            try await wait(.output)
         }
     }
 
@@ -89,20 +94,20 @@ package final class AsyncDescriptor: Sendable {
     }
 
     /// Forgets an earlier edge, before the attempt that will find out anew. False once closed.
-    private func prepare(_ side: WritableKeyPath<State, Side>) -> Bool {
+    private func prepare(_ side: Direction) -> Bool {
         state.withLock { state in
-            state[keyPath: side].ready = false
+            state[side].ready = false
             return !state.closed
         }
     }
 
-    private func wait(_ side: WritableKeyPath<State, Side> & Sendable) async throws {
+    private func wait(_ side: Direction) async throws {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let now = state.withLock { state in
-                    if state.closed || state[keyPath: side].ready || Task.isCancelled { return true }
-                    precondition(state[keyPath: side].waiter == nil, "one reader and one writer at a time")
-                    state[keyPath: side].waiter = continuation
+                    if state.closed || state[side].ready || Task.isCancelled { return true }
+                    precondition(state[side].waiter == nil, "one reader and one writer at a time")
+                    state[side].waiter = continuation
                     return false
                 }
                 if now { continuation.resume() }
@@ -113,18 +118,18 @@ package final class AsyncDescriptor: Sendable {
         try Task.checkCancellation()
     }
 
-    private func wake(_ side: WritableKeyPath<State, Side> & Sendable) {
+    private func wake(_ side: Direction) {
         let waiter = state.withLock { state in
-            state[keyPath: side].ready = true
-            defer { state[keyPath: side].waiter = nil }
-            return state[keyPath: side].waiter
+            state[side].ready = true
+            defer { state[side].waiter = nil }
+            return state[side].waiter
         }
         waiter?.resume()
     }
 
     private func notice(_ events: UInt32) {
-        let ended = EPOLLHUP.rawValue | EPOLLERR.rawValue
-        if events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue | ended) != 0 { wake(\.input) }
-        if events & (EPOLLOUT.rawValue | ended) != 0 { wake(\.output) }
+        let ended = UInt32(JANGADA_EVENT_HUP | JANGADA_EVENT_ERR)
+        if events & (UInt32(JANGADA_EVENT_IN | JANGADA_EVENT_RDHUP) | ended) != 0 { wake(.input) }
+        if events & (UInt32(JANGADA_EVENT_OUT) | ended) != 0 { wake(.output) }
     }
 }

@@ -1,6 +1,6 @@
 package import Core
 import CLinux
-package import Glibc
+import Glibc
 import Synchronization
 
 /// Owns one file descriptor and closes it exactly once: by `close()`, by `take()` handing it on, or when the last reference goes.
@@ -27,13 +27,13 @@ package final class Descriptor: Sendable {
         }
     }
 
-    package static func open(_ path: String, _ flags: Int32, mode: mode_t = 0) throws(SystemFailure) -> Descriptor {
+    package static func open(_ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor {
         Descriptor(try retrying("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
     }
 
     package static func pipe() throws(SystemFailure) -> (reading: Descriptor, writing: Descriptor) {
         var pair: [Int32] = [-1, -1]
-        guard pipe2(&pair, O_CLOEXEC) == 0 else { throw SystemFailure("pipe2") }
+        guard jangada_pipe(&pair) == 0 else { throw SystemFailure("pipe") }
         return (Descriptor(pair[0]), Descriptor(pair[1]))
     }
 

@@ -1,4 +1,5 @@
 package import Core
+import CLinux
 import Glibc
 import Synchronization
 
@@ -18,7 +19,7 @@ package final class EventLoopThread: Sendable {
     package static let shared = Result { () throws(SystemFailure) in try EventLoopThread(name: "events") }
 
     package init(name: String) throws(SystemFailure) {
-        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        epoll = jangada_epoll_create()
         guard epoll >= 0 else { throw SystemFailure("epoll_create1") }
         try DedicatedThread.start(name: name) { [self] in run() }
     }
@@ -31,10 +32,7 @@ package final class EventLoopThread: Sendable {
             state.handlers[state.next] = handler
             return state.next
         }
-        var event = epoll_event()
-        event.events = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
-        event.data.u64 = token
-        guard epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
+        guard jangada_epoll_watch(epoll, descriptor, token) == 0 else {
             let failure = SystemFailure("epoll_ctl", "\(descriptor)")
             state.withLock { _ = $0.handlers.removeValue(forKey: token) }
             throw failure
@@ -45,18 +43,18 @@ package final class EventLoopThread: Sendable {
     /// Before the descriptor is closed. A handler that is running on the loop's thread may still finish.
     package func unwatch(_ descriptor: Int32, _ token: UInt64) {
         state.withLock { _ = $0.handlers.removeValue(forKey: token) }
-        var event = epoll_event()
-        _ = epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, &event)
+        _ = jangada_epoll_unwatch(epoll, descriptor)
     }
 
     private func run() {
-        var events = [epoll_event](repeating: epoll_event(), count: 64)
+        var tokens = [UInt64](repeating: 0, count: 64)
+        var events = [UInt32](repeating: 0, count: 64)
         while true {
-            let count = epoll_wait(epoll, &events, 64, -1)
+            let count = jangada_epoll_wait(epoll, &tokens, &events, 64)
             guard count > 0 else { continue }
-            for event in events[..<Int(count)] {
-                let handler = state.withLock { $0.handlers[event.data.u64] }
-                handler?(event.events)
+            for index in 0..<Int(count) {
+                let handler = state.withLock { $0.handlers[tokens[index]] }
+                handler?(events[index])
             }
         }
     }
@@ -77,7 +75,7 @@ package enum DedicatedThread {
             { argument in
                 guard let argument else { return nil }
                 let box = Unmanaged<Box>.fromOpaque(argument).takeRetainedValue()
-                pthread_setname_np(pthread_self(), String(box.name.prefix(15)))
+                jangada_name_thread(String(box.name.prefix(15)))
                 box.body()
                 return nil
             }, box.toOpaque())

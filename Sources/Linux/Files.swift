@@ -1,6 +1,6 @@
 package import Core
 import CLinux
-package import Glibc
+import Glibc
 
 /// File operations by path. Each does what its name says or throws the call that failed; none follows a path twice.
 package enum Files {
@@ -21,7 +21,7 @@ package enum Files {
     }
 
     /// Readers see the old or the new content, never a part.
-    package static func replace(_ path: String, _ bytes: [UInt8], mode: mode_t = 0o600) throws(SystemFailure) {
+    package static func replace(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemFailure) {
         let temporary = path + ".new"
         do {
             let file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
@@ -30,7 +30,7 @@ package enum Files {
         guard rename(temporary, path) == 0 else { throw SystemFailure("rename", path) }
     }
 
-    package static func makeDirectories(_ path: String, mode: mode_t = 0o755) throws(SystemFailure) {
+    package static func makeDirectories(_ path: String, mode: UInt32 = 0o755) throws(SystemFailure) {
         if mkdir(path, mode) == 0 || errno == EEXIST { return }
         guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else { throw SystemFailure("mkdir", path) }
         try makeDirectories(String(path[..<slash]), mode: mode)
@@ -40,8 +40,7 @@ package enum Files {
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     package static func isDirectory(_ path: String) -> Bool {
-        var info = stat()
-        return lstat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+        jangada_is_directory(path) == 1
     }
 
     /// The names in a directory, sorted; none where it does not exist.
@@ -101,7 +100,7 @@ package enum Files {
     }
 
     /// Opens `path` below the directory `root` as a process whose root it is would, symlinks included; it cannot leave it.
-    package static func openInRoot(_ root: Descriptor, _ path: String, _ flags: Int32, mode: mode_t = 0) throws(SystemFailure) -> Descriptor {
+    package static func openInRoot(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor {
         let resolve = UInt64(JANGADA_RESOLVE_IN_ROOT | JANGADA_RESOLVE_NO_MAGICLINKS)
         let fd = jangada_openat2(root.raw, path.isEmpty ? "." : path, UInt64(UInt32(bitPattern: flags | O_CLOEXEC)), UInt64(mode), resolve)
         guard fd >= 0 else { throw SystemFailure("openat2", path) }
@@ -109,7 +108,7 @@ package enum Files {
     }
 
     /// Opens `path` below `root`; a path or symlink that leads out of it is refused with EXDEV.
-    package static func openBeneath(_ root: Descriptor, _ path: String, _ flags: Int32, mode: mode_t = 0) throws(SystemFailure) -> Descriptor {
+    package static func openBeneath(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor {
         let resolve = UInt64(JANGADA_RESOLVE_BENEATH | JANGADA_RESOLVE_NO_MAGICLINKS)
         let fd = jangada_openat2(root.raw, path.isEmpty ? "." : path, UInt64(UInt32(bitPattern: flags | O_CLOEXEC)), UInt64(mode), resolve)
         guard fd >= 0 else { throw SystemFailure("openat2", path) }

@@ -5,18 +5,13 @@ import Glibc
 /// Unix sockets with message boundaries and passed descriptors. Paths of any length work: they are reached by way of their directory.
 package enum UnixSocket {
     package static func listen(directory: String, name: String) throws(SystemFailure) -> Descriptor {
-        let (socket, parent) = try prepare(directory)
         try Files.remove("\(directory)/\(name)")
-        try withAddress(parent, name) { address, size in bind(socket.raw, address, size) == 0 ? nil : "bind" }
-        guard Glibc.listen(socket.raw, 64) == 0 else { throw SystemFailure("listen", "\(directory)/\(name)") }
-        return socket
+        return try open(directory, name, backlog: 64)
     }
 
+    /// Non-blocking.
     package static func connect(directory: String, name: String) throws(SystemFailure) -> Descriptor {
-        let (socket, parent) = try prepare(directory)
-        try withAddress(parent, name) { address, size in Glibc.connect(socket.raw, address, size) == 0 ? nil : "connect" }
-        try socket.setNonblocking()
-        return socket
+        try open(directory, name, backlog: 0)
     }
 
     package static func send(_ socket: Descriptor, _ bytes: [UInt8], descriptors: [Int32] = []) throws(SystemFailure) {
@@ -39,24 +34,10 @@ package enum UnixSocket {
         return (bytes, fds[..<Int(count)].map { Descriptor($0) })
     }
 
-    private static func prepare(_ directory: String) throws(SystemFailure) -> (Descriptor, Descriptor) {
-        let parent = try Descriptor.open(directory, O_PATH | O_DIRECTORY)
-        let raw = socket(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard raw >= 0 else { throw SystemFailure("socket", directory) }
-        return (Descriptor(raw), parent)
-    }
-
-    private static func withAddress(
-        _ parent: Descriptor, _ name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> String?
-    ) throws(SystemFailure) {
-        let path = "/proc/self/fd/\(parent.raw)/\(name)"
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw SystemFailure("connect", name, errno: ENAMETOOLONG) }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-        let failed = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        if let failed { throw SystemFailure(failed, name) }
+    private static func open(_ directory: String, _ name: String, backlog: Int32) throws(SystemFailure) -> Descriptor {
+        let parent = try Descriptor.open(directory, Int32(JANGADA_O_PATH) | O_DIRECTORY)
+        let fd = jangada_unix_socket("/proc/self/fd/\(parent.raw)/\(name)", backlog)
+        guard fd >= 0 else { throw SystemFailure(backlog > 0 ? "bind" : "connect", "\(directory)/\(name)") }
+        return Descriptor(fd)
     }
 }

@@ -57,6 +57,7 @@ enum { /* tags; n: numbers, s: strings, b: bytes */
     JR_USERNS = 38,       /* n inside, outside, count, 0 uid / 1 gid: reserved for user namespaces */
     JR_DOMAINNAME = 39,   /* s */
     JR_PATH = 40,         /* s kept by the daemon: a path it has to clean up */
+    JR_PID_OF = 41,       /* s container whose pid namespace to share */
 };
 
 enum { /* JR_FLAGS */

@@ -64,3 +64,16 @@ int jangada_cgroup_attach_devices(int cgroup, const void *instructions, unsigned
 ssize_t jangada_send(int socket, const void *bytes, size_t length, const int *fds, unsigned count);
 /* Receives one message and up to `capacity` descriptors (CLOEXEC); `count` says how many came. A cut message is EMSGSIZE. */
 ssize_t jangada_receive(int socket, void *bytes, size_t length, int *fds, unsigned capacity, unsigned *count);
+
+/* What Swift's Glibc module leaves out. */
+enum { JANGADA_O_PATH = 010000000, JANGADA_EVENT_IN = 1, JANGADA_EVENT_OUT = 4, JANGADA_EVENT_ERR = 8, JANGADA_EVENT_HUP = 16, JANGADA_EVENT_RDHUP = 0x2000 };
+int jangada_epoll_create(void);
+/* Edge-triggered, for reading, writing and hang-up. */
+int jangada_epoll_watch(int epoll, int fd, uint64_t token);
+int jangada_epoll_unwatch(int epoll, int fd);
+int jangada_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, unsigned capacity);
+int jangada_pipe(int pair[2]);
+void jangada_name_thread(const char *name);
+int jangada_is_directory(const char *path);
+/* A SEQPACKET socket bound (backlog > 0) or connected (0) to the path. */
+int jangada_unix_socket(const char *path, int backlog);

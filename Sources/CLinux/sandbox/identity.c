@@ -174,7 +174,10 @@ _Noreturn void execute(struct child *child) {
     }
     const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     for (char **at = environment; *at; at++)
-        if (strncmp(*at, "PATH=", 5) == 0) path = *at + 5;
+        if (strncmp(*at, "PATH=", 5) == 0) {
+            path = *at + 5;
+            break;
+        }
     bool denied = false;
     while (*name) {
         char candidate[4096];

@@ -281,20 +281,24 @@ static int start_in_namespaces(struct process *process, struct child *child, uin
     int sync[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sync) < 0) return errno;
     int error = 0, target = -1;
-    if (process->is_exec) {
-        struct process *container = find_process(process->id, false, 0);
-        child->container_pidfd = container && container->state == JS_RUNNING ? jangada_pidfd_open(container->pid, 0) : -1;
-        if (child->container_pidfd < 0) error = ESRCH;
+    struct jangada_record record;
+    bool joins = process->is_exec;
+    const char *id = process->id;
+    if (!joins && jangada_find_record(child->spec.bytes, child->spec.size, JR_PID_OF, &record)) joins = true, id = jangada_record_string(&record, 0);
+    if (joins) {
+        struct process *container = find_process(id, false, 0);
+        target = container && container->state == JS_RUNNING ? jangada_pidfd_open(container->pid, 0) : -1;
+        if (target < 0) error = ESRCH;
         /* Only what we fork from here on enters the container's pid namespace; we stay, and so are its parent. */
-        else if (setns(child->container_pidfd, CLONE_NEWPID) < 0) error = errno;
-        target = child->container_pidfd;
+        else if (setns(target, CLONE_NEWPID) < 0) error = errno;
+        child->container_pidfd = target;
     }
     if (!error) {
         child->sync = sync[1];
         process->pid = fork_into(&child->spec, flags);
         if (process->pid == 0) run_child(child);
         if (process->pid < 0) error = errno;
-        if (process->is_exec && setns(sandbox.children_pidns, CLONE_NEWPID) < 0) error = error ? error : errno;
+        if (joins && setns(sandbox.children_pidns, CLONE_NEWPID) < 0) error = error ? error : errno;
     }
     close_fd(&target);
     close(sync[1]);
