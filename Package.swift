@@ -94,7 +94,12 @@ let package = Package(
             dependencies: ["Core", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Sources/jangada", swiftSettings: swift),
 
+        // The sandbox init alone, for tests that must not re-execute their own runner.
+        .executableTarget(name: "sandbox-probe", dependencies: ["CLinux"], path: "Tests/SandboxProbe", swiftSettings: swift),
+
         tests("CoreTests", ["Core"]),
+        tests("LinuxTests", ["Linux", "Core", "CLinux"]),
+        tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
