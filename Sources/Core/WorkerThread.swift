@@ -35,6 +35,9 @@ package struct WorkerThread: Sendable {
 
     package func join() { pthread_join(thread, nil) }
 
+    /// Instead of `join`, where nobody will wait for the end.
+    package func detach() { pthread_detach(thread) }
+
     /// Through /proc, since Glibc's call is a GNU extension that Swift does not see. Only a courtesy, so errors do not matter.
     private static func setName(_ name: String) {
         let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)

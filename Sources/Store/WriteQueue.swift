@@ -78,12 +78,15 @@ final class WriteQueue: Sendable {
         thread.withLock { $0 = started }
     }
 
-    /// Refuses new jobs; the thread ends when those that wait are done.
-    func beginClosing() { pending.change { $0.isClosing = true } }
+    /// As `close`, but does not wait, so that it may come from anywhere.
+    func abandon() {
+        pending.change { $0.isClosing = true }
+        if let thread = thread.withLock({ $0.take() }) { thread.detach() }
+    }
 
-    /// Returns when the database is closed. Not from a completion or sink.
+    /// Refuses new jobs, finishes those that wait, and returns when the database is closed. Not from a completion or sink.
     func close() {
-        beginClosing()
+        pending.change { $0.isClosing = true }
         if let thread = thread.withLock({ $0.take() }) { thread.join() }
     }
 

@@ -33,6 +33,21 @@ import Testing
         #expect(try again.list("nodes").records.map(\.key.name) == ["n"])
     }
 
+    @Test func aStoreThatIsOnlyLetGoClosesItself() async throws {
+        do {
+            let store = try open()
+            try await store.create(pod("a"))
+        }
+        for attempt in 0..<200 {
+            if let again = try? open() {
+                #expect(again.get(pod("a")) != nil)
+                return again.close()
+            }
+            try await Task.sleep(for: .milliseconds(attempt))
+        }
+        Issue.record("the database stayed locked")
+    }
+
     @Test func historySurvivesReopening() async throws {
         let store = try open()
         try await store.create(pod("a"), "one")
