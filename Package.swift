@@ -16,8 +16,8 @@ func rank(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: [], swiftSettings: swift)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: swift)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: swift)
 }
 
 func system(_ name: String, pkgConfig: String, apt: String) -> Target {
@@ -48,7 +48,7 @@ let package = Package(
     targets: [
         // rank 0
         .target(name: "CLinux", path: "Sources/CLinux"),
-        .target(name: "CAssets", path: "Sources/CAssets", cSettings: [.unsafeFlags(["-std=c23"])]),
+        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema"]),
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
         system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
         system("CCap", pkgConfig: "libcap", apt: "libcap-dev"),
@@ -74,13 +74,13 @@ let package = Package(
         // rank 5
         rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
         // rank 6
-        rank("Client", ["Core", "Tree", "Machinery", "Transport", log]),
+        rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
         rank("APIServer", ["Core", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
-        rank("Controllers", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
-        rank("Scheduler", ["Core", "Tree", "Machinery", "Kinds", "Client", log]),
-        rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", log]),
-        rank("Volumes", ["Core", "Tree", "Linux", "Machinery", "Kinds", "Client", log]),
+        rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
+        rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
         rank("ImageBuilder", ["Core", "Tree", "Linux", "OCI", "Containers", log]),
         // rank 8
@@ -98,6 +98,9 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
+        tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("StoreTests", ["Store", "Core"]),
+        tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
     ]
 )
 

@@ -1,22 +1,5 @@
+package import Schema
 package import Tree
-
-/// A resource of the API: upstream's GroupVersionResource.
-package struct Resource: Hashable, Sendable, CustomStringConvertible {
-    /// Empty for the core group.
-    package let group: String
-    package let version: String
-    /// The plural, as in paths: `pods`.
-    package let name: String
-
-    package init(_ group: String, _ version: String, _ name: String) {
-        self.group = group
-        self.version = version
-        self.name = name
-    }
-
-    package var description: String { group.isEmpty ? name : "\(name).\(group)" }
-    package var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
-}
 
 /// Names one object of a resource; `namespace` is empty for cluster-scoped ones.
 package struct ObjectKey: Hashable, Sendable, CustomStringConvertible {
@@ -85,20 +68,20 @@ package struct DeleteOptions: Sendable, Equatable {
 
 /// The API as controllers, the scheduler and node agents see it: in this process, or HTTPS to some server.
 ///
-/// Objects are `Node`s in the version of the `Resource` asked for. Every call throws `APIError` for an answer that is a `Status`.
+/// Objects are `Node`s in the version of the `GroupVersionResource` asked for. Every call throws `APIError` for an answer that is a `Status`.
 package protocol ClusterClient: Sendable {
-    func get(_ resource: Resource, _ key: ObjectKey) async throws -> Node
-    func list(_ resource: Resource, _ options: ListOptions) async throws -> ObjectList
+    func get(_ resource: GroupVersionResource, _ key: ObjectKey) async throws -> Node
+    func list(_ resource: GroupVersionResource, _ options: ListOptions) async throws -> ObjectList
     /// Events after `resourceVersion`; ends by throwing (410 `Expired` when the revision is no longer kept) or when the
     /// server closes it. Cancelling the consuming task closes the watch.
-    func watch(_ resource: Resource, _ options: ListOptions, from resourceVersion: Int64) -> AsyncThrowingStream<WatchEvent, any Error>
-    func create(_ resource: Resource, namespace: String, _ object: Node) async throws -> Node
+    func watch(_ resource: GroupVersionResource, _ options: ListOptions, from resourceVersion: Int64) -> AsyncThrowingStream<WatchEvent, any Error>
+    func create(_ resource: GroupVersionResource, namespace: String, _ object: Node) async throws -> Node
     /// Replaces; a `metadata.resourceVersion` in the object makes it conditional (409 `Conflict`).
-    func update(_ resource: Resource, _ object: Node, subresource: String?) async throws -> Node
-    func patch(_ resource: Resource, _ key: ObjectKey, _ type: PatchType, _ patch: Node, subresource: String?) async throws -> Node
+    func update(_ resource: GroupVersionResource, _ object: Node, subresource: String?) async throws -> Node
+    func patch(_ resource: GroupVersionResource, _ key: ObjectKey, _ type: PatchType, _ patch: Node, subresource: String?) async throws -> Node
     /// Returns the object as it now is (graceful deletion, finalizers), or the `Status` of its end.
     @discardableResult
-    func delete(_ resource: Resource, _ key: ObjectKey, _ options: DeleteOptions) async throws -> Node
+    func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws -> Node
     /// POST to a subresource, such as `pods/binding`, `pods/eviction`, `serviceaccounts/token`.
-    func post(_ resource: Resource, _ key: ObjectKey, subresource: String, _ object: Node) async throws -> Node
+    func post(_ resource: GroupVersionResource, _ key: ObjectKey, subresource: String, _ object: Node) async throws -> Node
 }

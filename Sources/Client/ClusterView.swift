@@ -2,6 +2,7 @@ import Core
 import Logging
 import Machinery
 import Synchronization
+package import Schema
 package import Tree
 
 /// A live `ClusterState`, kept true by one list and watch a resource, shared by all who read the cluster in this process.
@@ -9,7 +10,7 @@ package import Tree
 /// Reads happen under its lock and must not wait for anything; changes are told after the lock is released, in order per resource.
 package final class ClusterView: Sendable {
     package struct Change: Sendable {
-        package let resource: Resource
+        package let resource: GroupVersionResource
         package let key: ObjectKey
         package let old: Node?
         package let new: Node?
@@ -19,8 +20,8 @@ package final class ClusterView: Sendable {
 
     private struct State {
         var cluster = ClusterState()
-        var listeners: [Resource: [Listener]] = [:]
-        var waiting: [Resource: [(revision: Int64, resume: CheckedContinuation<Void, Never>)]] = [:]
+        var listeners: [GroupVersionResource: [Listener]] = [:]
+        var waiting: [GroupVersionResource: [(revision: Int64, resume: CheckedContinuation<Void, Never>)]] = [:]
     }
 
     package let client: any ClusterClient
@@ -30,11 +31,11 @@ package final class ClusterView: Sendable {
     package init(client: any ClusterClient) { self.client = client }
 
     /// Says before `run` what will be read, and with which indexes.
-    package func declare(_ resource: Resource, indexes: [ObjectTable.Index] = []) {
+    package func declare(_ resource: GroupVersionResource, indexes: [ObjectTable.Index] = []) {
         state.withLock { $0.cluster.declare(resource, indexes: indexes) }
     }
 
-    package func listen(_ resource: Resource, _ listener: @escaping Listener) {
+    package func listen(_ resource: GroupVersionResource, _ listener: @escaping Listener) {
         state.withLock { $0.listeners[resource, default: []].append(listener) }
     }
 
@@ -42,10 +43,10 @@ package final class ClusterView: Sendable {
         state.withLock { body($0.cluster) }
     }
 
-    package func get(_ resource: Resource, _ key: ObjectKey) -> Node? { read { $0.get(resource, key) } }
+    package func get(_ resource: GroupVersionResource, _ key: ObjectKey) -> Node? { read { $0.get(resource, key) } }
 
     /// Returns once the table holds everything up to a revision: the barrier that makes a writer see its own writes.
-    package func reached(_ revision: Int64, _ resource: Resource) async {
+    package func reached(_ revision: Int64, _ resource: GroupVersionResource) async {
         await withCheckedContinuation { continuation in
             let ready = state.withLock { state -> Bool in
                 guard let table = state.cluster.tables[resource], table.revision < revision else { return true }
@@ -70,7 +71,7 @@ package final class ClusterView: Sendable {
         }
     }
 
-    private func follow(_ resource: Resource) async {
+    private func follow(_ resource: GroupVersionResource) async {
         var backoff = Backoff(base: .milliseconds(20), limit: .seconds(5))
         while !Task.isCancelled {
             do {
@@ -88,7 +89,7 @@ package final class ClusterView: Sendable {
 
     // MARK: - Changes
 
-    private func replace(_ resource: Resource, with list: ObjectList) {
+    private func replace(_ resource: GroupVersionResource, with list: ObjectList) {
         var changes: [Change] = []
         finish(resource) { state in
             var gone = Set(state.cluster[resource].objects.keys)
@@ -108,7 +109,7 @@ package final class ClusterView: Sendable {
         }
     }
 
-    private func apply(_ event: WatchEvent, to resource: Resource) {
+    private func apply(_ event: WatchEvent, to resource: GroupVersionResource) {
         finish(resource) { state in
             switch event {
             case .added(let object), .modified(let object):
@@ -129,7 +130,7 @@ package final class ClusterView: Sendable {
     }
 
     /// Edits under the lock, then wakes who waited for the revision reached and tells the listeners.
-    private func finish(_ resource: Resource, _ edit: (inout State) -> [Change]) {
+    private func finish(_ resource: GroupVersionResource, _ edit: (inout State) -> [Change]) {
         let (changes, listeners, resumed) = state.withLock { state -> ([Change], [Listener], [CheckedContinuation<Void, Never>]) in
             let changes = edit(&state)
             let revision = state.cluster[resource].revision

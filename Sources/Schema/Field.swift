@@ -65,8 +65,8 @@ package struct Element: Hashable, Sendable {
 package struct Message: Sendable {
     /// The short name, unique in its graph: `core/v1.PodSpec`.
     package let name: String
-    /// The definition's name in OpenAPI documents: `io.k8s.api.core.v1.PodSpec`.
-    package let openAPIName: String
+    /// What comes before the type's own name in OpenAPI documents: `io.k8s.api.core.v1`.
+    package let openAPIPrefix: String
     /// Its fields in `Graph.fields`, those of inline messages among them: the JSON view.
     package let fields: Range<Int>
     /// Its fields in `Graph.wireFields`, by ascending tag, inline messages as fields of their own: the protobuf view.
@@ -78,18 +78,21 @@ package struct Message: Sendable {
     /// Rules on the object as a whole: `mapType` atomic, CEL validations, min and max properties.
     package let rulesID: RulesID
     package let unions: [Union]
+
+    /// The type's own name: `PodSpec`.
+    package var typeName: Substring { name[(name.lastIndex(of: ".").map(name.index(after:)) ?? name.startIndex)...] }
+    /// The definition's name in OpenAPI documents: `io.k8s.api.core.v1.PodSpec`.
+    package var openAPIName: String { openAPIPrefix.isEmpty ? name : "\(openAPIPrefix).\(typeName)" }
 }
 
 /// Fields of which at most one is set, and the field that says which.
 package struct Union: Hashable, Sendable {
-    /// Empty where a message has one union only.
-    package var name = ""
     /// The JSON name of the discriminator; empty when the union has none.
     package var discriminator = ""
     /// JSON name of each member and the discriminator's value for it.
     package var members: [Member] = []
-    /// Exactly one must be set; otherwise none will do too.
-    package var exactlyOne = false
+    /// OpenAPI documents list it (`x-kubernetes-unions`).
+    package var isPublished = false
 
     package struct Member: Hashable, Sendable {
         package var field: String

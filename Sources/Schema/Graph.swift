@@ -36,10 +36,12 @@ package final class Graph: Sendable {
     /// The hash of each field's name and message, at the field's index.
     let nameHashes: [UInt32]
     let messageIndex: [String: MessageID]
-    let openAPIIndex: [String: MessageID]
     let kindIndex: [GroupVersionKind: MessageID]
     /// The kinds of each message that has any, in the order declared.
     let kindsOfMessage: [MessageID: [GroupVersionKind]]
+    /// Kinds that every registered version has, so that a client may delete with `DeleteOptions` of any of them.
+    let everywhere: [String: MessageID]
+    let registered: [GroupVersion]
     let resourceIndex: [GroupVersionResource: Int]
     let resourceOfKind: [GroupVersionKind: Int]
 
@@ -56,7 +58,8 @@ package final class Graph: Sendable {
         nameIndex = parts.nameIndex
         nameHashes = parts.nameHashes
         messageIndex = parts.messageIndex
-        openAPIIndex = parts.openAPIIndex
+        everywhere = draft.everywhere
+        registered = draft.registered
         kindIndex = parts.kindIndex
         kindsOfMessage = parts.kindsOfMessage
         resourceIndex = parts.resourceIndex
@@ -113,11 +116,21 @@ extension Graph {
     /// By the short name: `core/v1.PodSpec`.
     package func message(named name: String) -> MessageID? { messageIndex[name] }
     /// By OpenAPI's name: `io.k8s.api.core.v1.PodSpec`.
-    package func message(openAPIName name: String) -> MessageID? { openAPIIndex[name] }
+    package func message(openAPIName name: String) -> MessageID? {
+        messages.firstIndex { $0.openAPIName == name }.map { MessageID($0) }
+    }
     /// The root message of a kind, lists and options included.
-    package func message(of gvk: GroupVersionKind) -> MessageID? { kindIndex[gvk] }
+    package func message(of gvk: GroupVersionKind) -> MessageID? {
+        if let id = kindIndex[gvk] { return id }
+        guard let id = everywhere[gvk.kind] else { return nil }
+        return registered.contains(GroupVersion(group: gvk.group, version: gvk.version)) ? id : nil
+    }
     /// The kinds that a message is the root of: what OpenAPI calls `x-kubernetes-group-version-kind`.
-    package func kinds(of id: MessageID) -> [GroupVersionKind] { kindsOfMessage[id] ?? [] }
+    package func kinds(of id: MessageID) -> [GroupVersionKind] {
+        if let kinds = kindsOfMessage[id] { return kinds }
+        guard let kind = everywhere.first(where: { $0.value == id })?.key else { return [] }
+        return registered.map { GroupVersionKind(group: $0.group, version: $0.version, kind: kind) }
+    }
 
     package func resource(_ gvr: GroupVersionResource) -> Resource? { resourceIndex[gvr].map { resources[$0] } }
     package func resource(of gvk: GroupVersionKind) -> Resource? { resourceOfKind[gvk].map { resources[$0] } }

@@ -6,7 +6,7 @@ import Tree
 struct GraphBuilder {
     struct Draft {
         var name: String
-        var openAPIName: String
+        var openAPIPrefix = ""
         /// In protobuf's view: inline messages are fields.
         var fields: [Field] = []
         var flags: Field.Flags = []
@@ -20,15 +20,19 @@ struct GraphBuilder {
     private var elementIndex: [Element: ElementID] = [:]
     var rules: [Rules] = [.none]
     var kinds: [(gvk: GroupVersionKind, message: MessageID)] = []
+    /// Kinds that every registered version has (`DeleteOptions`).
+    var everywhere: [String: MessageID] = [:]
+    var registered: [GroupVersion] = []
     var groups: [APIGroup] = []
     var resources: [Resource] = []
 
-    /// Makes a message known, so that others can refer to it; nil when the name is taken.
-    mutating func declare(_ name: String, openAPIName: String) -> MessageID? {
+    /// The message of a name, made known here if it was not: others may refer to it before its fields are set.
+    mutating func reference(_ name: String) -> (id: MessageID, isNew: Bool) {
+        if let id = messageIndex[name] { return (id, false) }
         let id = MessageID(drafts.count)
-        guard messageIndex.updateValue(id, forKey: name) == nil else { return nil }
-        drafts.append(Draft(name: name, openAPIName: openAPIName))
-        return id
+        messageIndex[name] = id
+        drafts.append(Draft(name: name))
+        return (id, true)
     }
 
     /// Equal elements share one id.
@@ -64,7 +68,6 @@ extension GraphBuilder {
         var nameIndex: [UInt32] = []
         var nameHashes: [UInt32] = []
         var messageIndex: [String: MessageID] = [:]
-        var openAPIIndex: [String: MessageID] = [:]
         var kindIndex: [GroupVersionKind: MessageID] = [:]
         var kindsOfMessage: [MessageID: [GroupVersionKind]] = [:]
         var resourceIndex: [GroupVersionResource: Int] = [:]
@@ -87,9 +90,8 @@ extension GraphBuilder {
             let tags = appendWire(draft.fields, to: &parts)
             parts.messages.append(
                 Message(
-                    name: draft.name, openAPIName: draft.openAPIName, fields: start..<parts.fields.count, wire: wire..<parts.wireFields.count, tags: tags,
+                    name: draft.name, openAPIPrefix: draft.openAPIPrefix, fields: start..<parts.fields.count, wire: wire..<parts.wireFields.count, tags: tags,
                     flags: withDefaults[index] ? draft.flags.union(.defaults) : draft.flags, rulesID: draft.rulesID, unions: draft.unions))
-            if !draft.openAPIName.isEmpty { parts.openAPIIndex[draft.openAPIName] = MessageID(index) }
         }
         indexNames(&parts)
         for (gvk, message) in kinds {

@@ -1,3 +1,13 @@
+/// A version of a group; the core group's name is empty.
+package struct GroupVersion: Hashable, Sendable {
+    package var group: String
+    package var version: String
+    package init(group: String, version: String) {
+        self.group = group
+        self.version = version
+    }
+}
+
 /// A kind in a version of a group; the core group's name is empty.
 package struct GroupVersionKind: Hashable, Sendable, CustomStringConvertible {
     package var group: String
@@ -63,8 +73,6 @@ package struct Resource: Sendable {
     package var subresources: [Subresource]
     /// Empty where tables have the generic two (Name, Created At).
     package var columns: [Column]
-    /// The version whose bytes a store keeps, where it is not this one.
-    package var storageVersion: String
 
     package var gvk: GroupVersionKind { GroupVersionKind(group: group, version: version, kind: kind) }
     package var gvr: GroupVersionResource { GroupVersionResource(group: group, version: version, resource: name) }
@@ -78,7 +86,7 @@ package struct Subresource: Sendable {
     /// What it reads and writes: `autoscaling/v1, Kind=Scale` below a Deployment.
     package var gvk: GroupVersionKind
     package var verbs: [String]
-    /// Nil for kinds that are options of a connection (`PodExecOptions`) and have no message, which no body carries.
+    /// Nil for a kind that this graph does not have.
     package var message: MessageID?
 }
 

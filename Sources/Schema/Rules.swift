@@ -34,7 +34,8 @@ package struct Rules: Sendable, Equatable {
     /// Whether `isAtomic` was said with the other value (`granular`), which OpenAPI repeats.
     package var isGranular = false
 
-    /// Filled in when the field is absent, whatever the rest of the object says.
+    /// Filled in when the field is absent or, for what is no pointer, zero; whatever the rest of the object says. A walk
+    /// enters plain messages that are absent too (`status: {}` gets its `phase`), pointers only when they are there.
     package var defaultValue: Node?
     /// All the values allowed, in OpenAPI's order; empty for any. Custom resources may list other things than strings.
     package var enumValues: [Node] = []
@@ -62,6 +63,14 @@ package struct Rules: Sendable, Equatable {
     /// Facts for documents only: `title`, `externalDocs`, `example` of a custom resource's schema, as written.
     package var documents: Node?
     package var description = ""
+    /// On the message of a kind: defaults deeper down that hold for this kind only.
+    package var pathDefaults: [PathDefault] = []
+
+    package struct PathDefault: Sendable, Equatable {
+        /// JSON names from the root; plain messages on the way are there or are made, absent pointers end it.
+        package let path: [String]
+        package let value: Node
+    }
 
     package init() {}
 

@@ -57,8 +57,9 @@ package enum Presence: UInt8, Hashable, Sendable {
     case pointerOrNull
     /// A plain value: JSON leaves out zero, "" and empty lists and maps; protobuf writes scalars all the same.
     case omitEmpty
-    /// A plain value that is always written: an absent scalar as its zero, a message as `{}` and its own such fields, a
-    /// list, map or byte string as null.
+    /// A plain value that is always written. When it is absent JSON has its zero: "", 0, false, "0" for a quantity, 0 for
+    /// an integer or string, null for a time, raw object, list, map or byte string, and for a message an object with its own
+    /// such fields.
     case always
     /// A plain message or time that JSON leaves out when it is zero; protobuf writes it all the same.
     case omitZero

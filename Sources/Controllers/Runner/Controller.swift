@@ -1,6 +1,7 @@
 package import Client
 package import Core
 import Machinery
+package import Schema
 package import Tree
 
 /// One reconciling loop as a pure function: given the state of the cluster, what to do about one object.
@@ -13,23 +14,23 @@ package protocol Controller: Sendable {
     /// What wakes it, and which of its keys each change concerns.
     var triggers: [Trigger] { get }
     /// Tables (with indexes) that `plan` reads besides those of the triggers.
-    var reads: [(Resource, [ObjectTable.Index])] { get }
+    var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
     func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan
 }
 
 extension Controller {
-    package var reads: [(Resource, [ObjectTable.Index])] { [] }
+    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
 }
 
 /// A resource whose changes concern a controller. `keys` may look at old and new; both are given for an update.
 package struct Trigger: Sendable {
-    package let resource: Resource
+    package let resource: GroupVersionResource
     package let indexes: [ObjectTable.Index]
     /// Runs under no lock; what it needs of the cluster beyond the change it reads from the view.
     package let keys: @Sendable (ClusterView.Change, ClusterView) -> [ObjectKey]
 
     package init(
-        _ resource: Resource, indexes: [ObjectTable.Index] = [], keys: @escaping @Sendable (ClusterView.Change, ClusterView) -> [ObjectKey]
+        _ resource: GroupVersionResource, indexes: [ObjectTable.Index] = [], keys: @escaping @Sendable (ClusterView.Change, ClusterView) -> [ObjectKey]
     ) {
         self.resource = resource
         self.indexes = indexes
@@ -37,12 +38,12 @@ package struct Trigger: Sendable {
     }
 
     /// The object's own key.
-    package static func own(_ resource: Resource, indexes: [ObjectTable.Index] = []) -> Trigger {
+    package static func own(_ resource: GroupVersionResource, indexes: [ObjectTable.Index] = []) -> Trigger {
         Trigger(resource, indexes: indexes) { change, _ in [change.key] }
     }
 
     /// The key of the controlling owner of that kind, before and after.
-    package static func owned(_ resource: Resource, byKind kind: String, indexes: [ObjectTable.Index] = [.owner]) -> Trigger {
+    package static func owned(_ resource: GroupVersionResource, byKind kind: String, indexes: [ObjectTable.Index] = [.owner]) -> Trigger {
         Trigger(resource, indexes: indexes) { change, _ in
             var keys: [ObjectKey] = []
             for object in [change.old, change.new] {
@@ -74,11 +75,11 @@ package struct Plan: Sendable, Equatable {
 /// One write. Actions run in order; neighbouring creates, and neighbouring deletes, run at the same time.
 /// The first failure ends the plan, and the key is planned again with back-off.
 package enum Action: Sendable, Equatable {
-    case create(Resource, Node)
+    case create(GroupVersionResource, Node)
     /// Replaces; conditional on the revision in the object.
-    case update(Resource, Node)
-    case updateStatus(Resource, Node)
-    case patch(Resource, ObjectKey, PatchType, Node, subresource: String? = nil)
-    case delete(Resource, ObjectKey, DeleteOptions = DeleteOptions())
+    case update(GroupVersionResource, Node)
+    case updateStatus(GroupVersionResource, Node)
+    case patch(GroupVersionResource, ObjectKey, PatchType, Node, subresource: String? = nil)
+    case delete(GroupVersionResource, ObjectKey, DeleteOptions = DeleteOptions())
     case event(Event)
 }

@@ -2,6 +2,7 @@ package import Client
 package import Core
 import Logging
 import Machinery
+import Schema
 import Synchronization
 import Tree
 
@@ -102,7 +103,7 @@ package final class ControllerRunner: Sendable {
     // MARK: - Actions
 
     private func perform(_ actions: [Action]) async throws {
-        var reached: [Resource: Int64] = [:]
+        var reached: [GroupVersionResource: Int64] = [:]
         // What was written before a failure counts too: the next plan must see it.
         func wait() async { for (resource, revision) in reached { await view.reached(revision, resource) } }
         var rest = actions[...]
@@ -120,17 +121,17 @@ package final class ControllerRunner: Sendable {
         await wait()
     }
 
-    private func perform(batch: [Action]) async throws -> [(Resource, Int64)] {
+    private func perform(batch: [Action]) async throws -> [(GroupVersionResource, Int64)] {
         if batch.count == 1 { return try await perform(batch[0]).map { [$0] } ?? [] }
-        return try await withThrowingTaskGroup(of: (Resource, Int64)?.self) { group in
+        return try await withThrowingTaskGroup(of: (GroupVersionResource, Int64)?.self) { group in
             for action in batch { group.addTask { try await self.perform(action) } }
-            var written: [(Resource, Int64)] = []
+            var written: [(GroupVersionResource, Int64)] = []
             for try await one in group { if let one { written.append(one) } }
             return written
         }
     }
 
-    private func perform(_ action: Action) async throws -> (Resource, Int64)? {
+    private func perform(_ action: Action) async throws -> (GroupVersionResource, Int64)? {
         let client = view.client
         switch action {
         case .create(let resource, let object):

@@ -1,0 +1,58 @@
+package import Schema
+import Synchronization
+
+/// Which resources there are right now: the built-in ones, and those that CustomResourceDefinitions add while the server runs.
+package final class ResourceCatalog: Sendable {
+    fileprivate struct State {
+        var byResource: [GroupVersionResource: ServedResource] = [:]
+        var byKind: [GroupVersionKind: ServedResource] = [:]
+        var builtin: [ServedResource] = []
+        var custom: [ServedResource] = []
+        /// Changes with every change: what discovery and OpenAPI documents are cached by.
+        var generation = 0
+    }
+
+    package let graph: Graph
+    private let state: Mutex<State>
+
+    package init(graph: Graph) {
+        self.graph = graph
+        var state = State()
+        for resource in graph.resources where !resource.verbs.isEmpty {
+            let collection = resource.group.isEmpty ? resource.name : "\(resource.group)/\(resource.name)"
+            state.add(ServedResource(resource, graph: graph, selectableFields: SelectableFields.of(collection)))
+        }
+        self.state = Mutex(state)
+    }
+
+    package func resource(_ gvr: GroupVersionResource) -> ServedResource? { state.withLock { $0.byResource[gvr] } }
+    package func resource(of kind: GroupVersionKind) -> ServedResource? { state.withLock { $0.byKind[kind] } }
+    package var generation: Int { state.withLock { $0.generation } }
+    /// Built-in first, in discovery's order.
+    package var all: [ServedResource] { state.withLock { $0.builtin + $0.custom } }
+
+    /// Replaces all custom resources of one definition, which `name` (`widgets.example.com`) identifies.
+    package func replaceCustom(plural: String, group: String, with served: [ServedResource]) {
+        state.withLock { state in
+            for old in state.custom where old.plural == plural && old.group == group {
+                state.byResource[old.gvr] = nil
+                state.byKind[old.resource.gvk] = nil
+            }
+            state.custom.removeAll { $0.plural == plural && $0.group == group }
+            for resource in served {
+                state.custom.append(resource)
+                state.byResource[resource.gvr] = resource
+                state.byKind[resource.resource.gvk] = resource
+            }
+            state.generation += 1
+        }
+    }
+}
+
+extension ResourceCatalog.State {
+    mutating func add(_ served: ServedResource) {
+        builtin.append(served)
+        byResource[served.gvr] = served
+        byKind[served.resource.gvk] = served
+    }
+}

@@ -1,0 +1,86 @@
+package import Schema
+
+/// A resource as this server serves it in one version: what discovery says of it, and where its objects are kept.
+package final class ServedResource: Sendable {
+    package let resource: Schema.Resource
+    package let graph: Graph
+    /// The collection in the store: `pods`, `apps/deployments`. One for all versions of a resource.
+    package let collection: String
+    /// The apiVersion of the bytes in the store; differs from the served one for a second version.
+    package let storageAPIVersion: String
+    /// Fields that a field selector may name, beside metadata.name and metadata.namespace.
+    package let selectableFields: [SelectableField]
+    package let isCustom: Bool
+    /// `{"kind":"Pod","apiVersion":"v1",`: how every body of this version begins.
+    let head: [UInt8]
+    let storageHead: [UInt8]
+
+    package init(_ resource: Schema.Resource, graph: Graph, selectableFields: [SelectableField], isCustom: Bool = false) {
+        self.resource = resource
+        self.graph = graph
+        self.selectableFields = selectableFields
+        self.isCustom = isCustom
+        collection = resource.group.isEmpty ? resource.name : "\(resource.group)/\(resource.name)"
+        let version = resource.storageVersion.isEmpty ? resource.version : resource.storageVersion
+        storageAPIVersion = resource.group.isEmpty ? version : "\(resource.group)/\(version)"
+        head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)
+        storageHead = ServedResource.head(kind: resource.kind, apiVersion: storageAPIVersion)
+    }
+
+    static func head(kind: String, apiVersion: String) -> [UInt8] { Array("{\"kind\":\"\(kind)\",\"apiVersion\":\"\(apiVersion)\",".utf8) }
+
+    package var gvr: GroupVersionResource { resource.gvr }
+    package var group: String { resource.group }
+    package var plural: String { resource.name }
+    package var kind: String { resource.kind }
+    package var isNamespaced: Bool { resource.isNamespaced }
+    package var isStorageVersion: Bool { storageAPIVersion == resource.gvk.apiVersion }
+}
+
+/// A field by which lists and watches may be narrowed, and where its value is.
+package struct SelectableField: Sendable, Equatable {
+    package let name: String
+    package let path: [String]
+    /// What an absent value counts as: upstream renders booleans and numbers.
+    package let absent: String
+
+    package init(_ name: String, path: [String]? = nil, absent: String = "") {
+        self.name = name
+        self.path = path ?? name.split(separator: ".").map(String.init)
+        self.absent = absent
+    }
+}
+
+/// Upstream's `SelectableFields` of each built-in resource (pkg/registry/*/strategy.go), by collection.
+package enum SelectableFields {
+    package static func of(_ collection: String) -> [SelectableField] { table[collection] ?? [] }
+
+    private static let table: [String: [SelectableField]] = [
+        "pods": [
+            SelectableField("spec.nodeName"), SelectableField("spec.restartPolicy"), SelectableField("spec.schedulerName"),
+            SelectableField("spec.serviceAccountName"), SelectableField("spec.hostNetwork", absent: "false"), SelectableField("status.phase"),
+            SelectableField("status.podIP"), SelectableField("status.podIPs", path: ["status", "podIP"]), SelectableField("status.nominatedNodeName"),
+        ],
+        "events": events,
+        "events.k8s.io/events": events,
+        "nodes": [SelectableField("spec.unschedulable", absent: "false")],
+        "namespaces": [SelectableField("status.phase"), SelectableField("name", path: ["metadata", "name"])],
+        "secrets": [SelectableField("type")],
+        "services": [SelectableField("spec.clusterIP"), SelectableField("spec.type")],
+        "replicationcontrollers": [SelectableField("status.replicas", absent: "0")],
+        "persistentvolumes": [SelectableField("name", path: ["metadata", "name"])],
+        "persistentvolumeclaims": [SelectableField("name", path: ["metadata", "name"])],
+        "apps/replicasets": [SelectableField("status.replicas", absent: "0")],
+        "batch/jobs": [SelectableField("status.successful", path: ["status", "succeeded"], absent: "0")],
+        "certificates.k8s.io/certificatesigningrequests": [SelectableField("spec.signerName")],
+        "certificates.k8s.io/clustertrustbundles": [SelectableField("spec.signerName")],
+        "resource.k8s.io/resourceslices": [SelectableField("spec.nodeName"), SelectableField("spec.driver")],
+    ]
+
+    private static let events: [SelectableField] = [
+        SelectableField("involvedObject.kind"), SelectableField("involvedObject.namespace"), SelectableField("involvedObject.name"),
+        SelectableField("involvedObject.uid"), SelectableField("involvedObject.apiVersion"), SelectableField("involvedObject.resourceVersion"),
+        SelectableField("involvedObject.fieldPath"), SelectableField("reason"), SelectableField("reportingComponent"),
+        SelectableField("source", path: ["source", "component"]), SelectableField("type"),
+    ]
+}

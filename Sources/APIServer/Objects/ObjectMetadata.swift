@@ -1,0 +1,111 @@
+import Core
+import Kinds
+import Machinery
+import Schema
+import Tree
+
+/// What every write does to `metadata`, whatever the kind: upstream's rest.BeforeCreate, BeforeUpdate and BeforeDelete.
+enum ObjectMetadata {
+    // MARK: - Create
+
+    static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
+        if resource.isNamespaced {
+            let given = object.namespace
+            if given.isEmpty {
+                object["metadata"]["namespace"] = .string(namespace)
+            } else if given != namespace {
+                throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
+            }
+        } else {
+            object["metadata"]["namespace"] = .null
+        }
+        if object["metadata"]["resourceVersion"].string.map({ !$0.isEmpty && $0 != "0" }) ?? false {
+            throw APIError.badRequest("resourceVersion should not be set on objects to be created")
+        }
+        for field in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
+        let prefix = object["metadata"]["generateName"].string ?? ""
+        if object.name.isEmpty, !prefix.isEmpty {
+            // Upstream keeps generated names at 63 characters.
+            object["metadata"]["name"] = .string(String(prefix.prefix(58)) + Identifier.suffix())
+        }
+        object["metadata"]["uid"] = .string(Identifier.uuid())
+        object["metadata"]["creationTimestamp"] = .string(now.rfc3339)
+        if traits.hasGeneration { object["metadata"]["generation"] = 1 } else { object["metadata"].remove("generation") }
+    }
+
+    // MARK: - Update
+
+    /// Whether the object that the client sent is still about the one stored.
+    static func checkPreconditions(_ object: Node, old: Node, _ resource: ServedResource, _ traits: KindTraits) throws(APIError) {
+        func conflict(_ why: String) -> APIError { .conflict(resource.plural, group: resource.group, name: old.name, why: why) }
+        let uid = object.uid
+        if !uid.isEmpty, uid != old.uid {
+            throw conflict("Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
+        }
+        let version = object["metadata"]["resourceVersion"].string ?? ""
+        if version.isEmpty || version == "0" {
+            guard traits.allowsUnconditionalUpdate else {
+                throw APIError.invalid(
+                    kind: resource.kind, group: resource.group, name: old.name,
+                    errors: [.invalid("metadata.resourceVersion", "0", "must be specified for an update")])
+            }
+        } else if version != old["metadata"]["resourceVersion"].string {
+            throw conflict(ObjectMetadata.modified)
+        }
+    }
+
+    static let modified = "the object has been modified; please apply your changes to the latest version and try again"
+
+    /// What no update may change is what it was; deletion marks stay.
+    static func prepareUpdate(_ object: inout Node, old: Node) {
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "resourceVersion"] {
+            object["metadata"][field] = old["metadata"][field]
+        }
+        if object.name.isEmpty { object["metadata"]["name"] = old["metadata"]["name"] }
+        if object.namespace.isEmpty { object["metadata"]["namespace"] = old["metadata"]["namespace"] }
+        if object["metadata"]["generateName"].isNull { object["metadata"]["generateName"] = old["metadata"]["generateName"] }
+    }
+
+    /// `status` is written through its subresource and through nothing else; a subresource writes its part alone.
+    static func separate(_ object: inout Node, old: Node, _ resource: ServedResource, subresource: String) {
+        guard resource.resource.subresource("status") != nil else { return }
+        if subresource == "status" {
+            let status = object["status"]
+            let metadata = object["metadata"]
+            object = old
+            object["status"] = status
+            // Labels and annotations may be written with the status; who owns or finalizes may not (custom resources: nothing may).
+            if !resource.isCustom {
+                for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] { object["metadata"][field] = metadata[field] }
+            }
+        } else if subresource.isEmpty {
+            object["status"] = old["status"]
+        }
+    }
+
+    static func countGeneration(_ object: inout Node, old: Node, _ traits: KindTraits) {
+        guard traits.hasGeneration else { return }
+        var changed = false
+        for key in Set(Array(object.fields.keys) + Array(old.fields.keys)) where key != "metadata" && key != "status" && key != "kind" && key != "apiVersion" {
+            if object[key] != old[key] {
+                changed = true
+                break
+            }
+        }
+        object["metadata"]["generation"] = .int(max(1, old.generation) + (changed ? 1 : 0))
+    }
+
+    /// Whether writing would change nothing. Times of managed fields do not count.
+    static func isSame(_ a: Node, _ b: Node) -> Bool {
+        guard a["metadata"].fields.count == b["metadata"].fields.count || a.has("metadata") else { return false }
+        return a == b
+    }
+
+    // MARK: - Deletion
+
+    /// Whether nothing holds a deleted object any more.
+    static func isFinished(_ object: Node, _ traits: KindTraits) -> Bool {
+        object.isBeingDeleted && object.finalizers.isEmpty && (object["metadata"]["deletionGracePeriodSeconds"].int ?? 0) == 0
+            && !(traits.hasSpecFinalizers && !object["spec"]["finalizers"].list.isEmpty)
+    }
+}

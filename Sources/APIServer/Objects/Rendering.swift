@@ -1,0 +1,210 @@
+import Core
+package import Machinery
+import Schema
+import Store
+import Synchronization
+package import Tree
+
+/// Makes the bytes of an answer from records: the stored bytes themselves wherever the client asked for nothing else.
+struct Rendering: Sendable {
+    let resource: ServedResource
+    let format: ResponseFormat
+    let conversion: any VersionConversion
+    var tableOptions = TableOptions()
+
+    struct TableOptions: Sendable {
+        /// `includeObject`: None, Metadata (the default) or Object.
+        var includeObject = "Metadata"
+        var noHeaders = false
+    }
+
+    /// Whether records can be sent as they are (after their head, for lists and other versions).
+    private var sendsStoredBytes: Bool {
+        format.encoding == .json && format.shape == .object && !format.isPretty && (resource.isStorageVersion || conversion.isRename(resource))
+    }
+
+    // MARK: - One object
+
+    func object(_ record: Record) throws(APIError) -> [UInt8] {
+        if sendsStoredBytes { return resource.isStorageVersion ? record.body : resource.head + record.body[resource.storageHead.count...] }
+        return try encode(shape(served(record)))
+    }
+
+    /// The object in the served version.
+    func served(_ record: Record) throws(APIError) -> Node {
+        let node = try record.node()
+        return resource.isStorageVersion ? node : try conversion.convert(node, to: resource)
+    }
+
+    /// Renders an object that is no record: a dry run's outcome, a Scale, a Status.
+    func object(_ node: Node) throws(APIError) -> [UInt8] { try encode(shape(node)) }
+
+    func shape(_ node: Node) throws(APIError) -> Node {
+        switch format.shape {
+        case .object, .discoveryV2: return node
+        case .partialMetadata, .partialMetadataList: return Rendering.partialMetadata(node, format.shapeVersion)
+        case .table: return try table([node], listMetadata: ["resourceVersion": node["metadata"]["resourceVersion"]])
+        }
+    }
+
+    static func partialMetadata(_ node: Node, _ version: String) -> Node {
+        ["kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": node["metadata"]]
+    }
+
+    func encode(_ node: Node) throws(APIError) -> [UInt8] {
+        switch format.encoding {
+        case .json: return format.isPretty ? JSONWriter.writePretty(node) : JSONWriter.write(node)
+        case .yaml: return YAMLWriter.write(node)
+        case .protobuf: return try ProtobufCodec(resource.graph).encodeObject(node)
+        }
+    }
+
+    // MARK: - Lists
+
+    struct ListMetadata {
+        var revision: Int64
+        var continueToken = ""
+        var remaining: Int?
+
+        var node: Node {
+            var out: Node = ["resourceVersion": .string(String(revision))]
+            if !continueToken.isEmpty { out["continue"] = .string(continueToken) }
+            if let remaining { out["remainingItemCount"] = .int(Int64(remaining)) }
+            return out
+        }
+    }
+
+    func list(_ records: [Record], _ metadata: ListMetadata) throws(APIError) -> [[UInt8]] {
+        if sendsStoredBytes { return storedList(records, metadata) }
+        if format.shape == .table {
+            var rows: [Node] = []
+            for record in records { rows.append(try served(record)) }
+            return [try encode(try table(rows, listMetadata: metadata.node))]
+        }
+        var items: [Node] = []
+        items.reserveCapacity(records.count)
+        for record in records {
+            let node = try served(record)
+            if format.shape == .object {
+                items.append(node)
+            } else {
+                items.append(Rendering.partialMetadata(node, format.shapeVersion))
+            }
+        }
+        let isPartial = format.shape != .object
+        let kind = isPartial ? "PartialObjectMetadataList" : resource.resource.listKind
+        let apiVersion = isPartial ? "meta.k8s.io/\(format.shapeVersion)" : resource.resource.gvk.apiVersion
+        if !isPartial, !resource.isCustom { for index in items.indices { Rendering.dropType(&items[index]) } }
+        return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": metadata.node, "items": .list(items)])]
+    }
+
+    /// Items of a typed list carry neither kind nor apiVersion; a custom resource's items carry both.
+    private static func dropType(_ node: inout Node) {
+        node.remove("kind")
+        node.remove("apiVersion")
+    }
+
+    private static let openBrace = [UInt8(ascii: "{")]
+    private static let comma = [UInt8(ascii: ",")]
+
+    /// The stored bytes, joined in buffers of about 256 KB: few enough for the network, small enough to start sending early.
+    private func storedList(_ records: [Record], _ metadata: ListMetadata) -> [[UInt8]] {
+        let skip = resource.storageHead.count
+        var chunks: [[UInt8]] = []
+        var chunk = ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion)
+        chunk += Array("\"metadata\":".utf8) + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
+        var size = chunk.count
+        let total = records.reduce(0) { $0 + $1.body.count + 1 }
+        chunk.reserveCapacity(min(total + size + 2, 300_000))
+        for (index, record) in records.enumerated() {
+            if index > 0 { chunk.append(0x2C) }
+            if resource.isCustom {
+                chunk += resource.head
+            } else {
+                chunk.append(0x7B)
+            }
+            chunk += record.body[skip...]
+            if chunk.count > 262_144 {
+                size += chunk.count
+                chunks.append(chunk)
+                chunk = []
+                chunk.reserveCapacity(min(max(total - size, 0) + 64, 300_000))
+            }
+        }
+        chunk += [0x5D, 0x7D]
+        chunks.append(chunk)
+        return chunks
+    }
+
+    // MARK: - Tables
+
+    private func table(_ objects: [Node], listMetadata: Node) throws(APIError) -> Node {
+        var printer = TablePrinter(resource: resource.resource, graph: resource.graph)
+        printer.includeObject = tableOptions.includeObject
+        printer.noHeaders = tableOptions.noHeaders
+        printer.version = format.shapeVersion
+        return printer.table(objects, metadata: listMetadata, now: Timestamp.now())
+    }
+
+    // MARK: - Watch events
+
+    /// One frame of a watch stream. The common form, stored bytes in JSON, is made once per record and shared by all watchers.
+    func frame(_ kind: String, _ record: Record) throws(APIError) -> [UInt8] {
+        if sendsStoredBytes, resource.isStorageVersion {
+            let frames = record.derived(WatchFrames.self) { _ in WatchFrames() }
+            return frames.frame(kind, record.body)
+        }
+        return try frame(kind, try shape(served(record)))
+    }
+
+    func frame(_ kind: String, _ node: Node) throws(APIError) -> [UInt8] {
+        switch format.encoding {
+        case .json, .yaml: return WatchFrames.join(kind, JSONWriter.write(node))
+        case .protobuf: return try ProtobufCodec(resource.graph).encodeWatchEvent(kind, node)
+        }
+    }
+
+    /// A bookmark of the watched type; `initialEventsEnd` marks the end of a WatchList's first part.
+    func bookmark(_ revision: Int64, initialEventsEnd: Bool) throws(APIError) -> [UInt8] {
+        var metadata: Node = ["resourceVersion": .string(String(revision)), "creationTimestamp": .null]
+        if initialEventsEnd { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
+        var node: Node = ["kind": .string(resource.kind), "apiVersion": .string(resource.resource.gvk.apiVersion), "metadata": metadata]
+        if format.shape == .partialMetadata || format.shape == .partialMetadataList {
+            node = Rendering.partialMetadata(node, format.shapeVersion)
+        } else if format.shape == .table {
+            node = try table([node], listMetadata: ["resourceVersion": .string(String(revision))])
+        }
+        return try frame("BOOKMARK", node)
+    }
+}
+
+/// The JSON watch frames of one record, made at the first watcher and shared by the rest.
+final class WatchFrames: Sendable {
+    private let cached = Mutex<[String: [UInt8]]>([:])
+
+    func frame(_ kind: String, _ body: [UInt8]) -> [UInt8] {
+        if let frame = cached.withLock({ $0[kind] }) { return frame }
+        let frame = WatchFrames.join(kind, body)
+        cached.withLock { $0[kind] = frame }
+        return frame
+    }
+
+    static func join(_ kind: String, _ body: [UInt8]) -> [UInt8] {
+        var frame: [UInt8] = []
+        frame.reserveCapacity(body.count + 40)
+        frame += Array("{\"type\":\"\(kind)\",\"object\":".utf8)
+        frame += body
+        frame += [0x7D, 0x0A]
+        return frame
+    }
+}
+
+/// Turns an object of one version of a resource into another of its versions.
+package protocol VersionConversion: Sendable {
+    /// Whether both versions have the same fields, so that only apiVersion differs.
+    func isRename(_ resource: ServedResource) -> Bool
+    /// From storage to served version.
+    func convert(_ object: Node, to resource: ServedResource) throws(APIError) -> Node
+    /// From served to storage version.
+    func store(_ object: Node, from resource: ServedResource) throws(APIError) -> Node
+}

@@ -1,0 +1,51 @@
+import Machinery
+import Store
+
+/// What a list or watch is narrowed to; answered from a record's header, without decoding.
+struct Selection: Sendable {
+    var labels: LabelSelector?
+    var fields: FieldSelector?
+    /// One object only, by its name: found without a scan.
+    var name: String?
+
+    init() {}
+
+    init(labels: String, fields: String, _ resource: ServedResource) throws(APIError) {
+        if !labels.isEmpty {
+            do { self.labels = try LabelSelector(parsing: labels) } catch {
+                throw APIError.badRequest("unable to parse requirement: \(error)")
+            }
+        }
+        guard !fields.isEmpty else { return }
+        let selector: FieldSelector
+        do { selector = try FieldSelector(parsing: fields) } catch {
+            throw APIError.badRequest("invalid field selector: \(error)")
+        }
+        for requirement in selector.requirements {
+            let known = requirement.field == "metadata.name" || (requirement.field == "metadata.namespace" && resource.isNamespaced)
+                || resource.selectableFields.contains { $0.name == requirement.field }
+            guard known else { throw APIError.badRequest("field label not supported: \(requirement.field)") }
+        }
+        name = selector.exactValue(of: "metadata.name")
+        self.fields = selector
+    }
+
+    var isEverything: Bool { labels == nil && fields == nil && name == nil }
+
+    func matches(_ record: Record) -> Bool {
+        if let name, record.key.name != name { return false }
+        guard labels != nil || fields != nil else { return true }
+        let header = ObjectHeader(record.header)
+        if let labels, !labels.matches({ header.label($0) }) { return false }
+        if let fields {
+            return fields.matches { field in
+                switch field {
+                case "metadata.name": record.key.name
+                case "metadata.namespace": record.key.namespace
+                default: header.field(field) ?? ""
+                }
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,93 @@
+import Machinery
+import Synchronization
+package import Transport
+
+/// A request on its way through the server: what it is about, who asks, and what it gathers for the answer.
+package final class APIRequest: Sendable {
+    package let exchange: HTTPExchange
+    package let info: RequestInfo
+    package let query: [QueryItem]
+    package let user: UserInfo
+    package let auditID: String
+    private let gathered = Mutex<[String]>([])
+
+    package init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String) {
+        self.exchange = exchange
+        self.info = info
+        self.query = query
+        self.user = user
+        self.auditID = auditID
+    }
+
+    package var http: HTTPRequest { exchange.request }
+    package func first(_ name: String) -> String? { query.first { $0.name == name }?.value }
+    /// A flag as Go's conversion reads it: absent, "false" and "0" are false, anything else (also empty) is true.
+    package func flag(_ name: String) -> Bool { first(name).map { $0 != "false" && $0 != "0" } ?? false }
+
+    /// Adds a `Warning` header to the answer; the same text only once.
+    package func warn(_ text: String) { gathered.withLock { if !$0.contains(text) { $0.append(text) } } }
+    package var warnings: [String] { gathered.withLock { $0 } }
+
+    /// Headers that every answer carries.
+    func headers(contentType: String) -> HTTPHeaders {
+        var headers = HTTPHeaders()
+        headers.append("content-type", contentType)
+        headers.append("audit-id", auditID)
+        headers.append("cache-control", "no-cache, private")
+        for warning in warnings {
+            let text = warning.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: " ")
+            headers.append("warning", "299 - \"\(text)\"")
+        }
+        return headers
+    }
+
+    func format(allowsProtobuf: Bool = true, allowsShapes: Bool = true) throws(APIError) -> ResponseFormat {
+        let negotiated = AcceptHeader.negotiate(
+            http.headers["accept"], pretty: first("pretty"), userAgent: http.headers["user-agent"] ?? "", allowsProtobuf: allowsProtobuf,
+            allowsShapes: allowsShapes)
+        guard let negotiated else {
+            let offered = "application/json, application/yaml" + (allowsProtobuf ? ", application/vnd.kubernetes.protobuf" : "")
+            throw APIError.notAcceptable("only the following media types are accepted: \(offered)")
+        }
+        return negotiated
+    }
+}
+
+/// The options of a write, from its query (and for a deletion also its body).
+package struct WriteOptions: Sendable {
+    package enum FieldValidation: String, Sendable { case ignore = "Ignore", warn = "Warn", strict = "Strict" }
+
+    package var isDryRun = false
+    package var fieldValidation = FieldValidation.warn
+    package var fieldManager = ""
+    package var force: Bool?
+
+    package init() {}
+
+    init(_ request: APIRequest) throws(APIError) {
+        for item in request.query where item.name == "dryRun" {
+            guard item.value == "All" else {
+                if item.value.isEmpty { continue }
+                throw WriteOptions.invalid(.notSupported("dryRun", quoted: item.value, supported: ["All"]))
+            }
+            isDryRun = true
+        }
+        if let text = request.first("fieldValidation"), !text.isEmpty {
+            guard let value = FieldValidation(rawValue: text) else {
+                throw WriteOptions.invalid(.notSupported("fieldValidation", quoted: text, supported: ["Ignore", "Strict", "Warn"]))
+            }
+            fieldValidation = value
+        }
+        fieldManager = request.first("fieldManager") ?? ""
+        if fieldManager.utf8.count > 128 { throw WriteOptions.invalid(.tooLong("fieldManager", limit: 128)) }
+        if fieldManager.isEmpty {
+            // Upstream names an unnamed manager by its user agent up to the first slash.
+            fieldManager = String((request.http.headers["user-agent"] ?? "unknown").prefix { $0 != "/" }.prefix(128))
+        }
+        force = request.first("force").map { $0 != "false" && $0 != "0" }
+    }
+
+    private static func invalid(_ error: FieldError) -> APIError {
+        .invalid(kind: "PatchOptions", group: "meta.k8s.io", name: "", errors: [error])
+    }
+}

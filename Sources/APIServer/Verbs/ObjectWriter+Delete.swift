@@ -1,0 +1,146 @@
+import Core
+import Kinds
+package import Machinery
+package import Store
+package import Tree
+
+/// The options of a deletion, from its query and body.
+package struct DeletionOptions: Sendable {
+    package enum Propagation: String, Sendable { case orphan = "Orphan", background = "Background", foreground = "Foreground" }
+
+    package var gracePeriodSeconds: Int64?
+    package var propagation: Propagation?
+    package var uid: String?
+    package var resourceVersion: String?
+    package init() {}
+
+    /// `body` is a decoded `DeleteOptions`, or null.
+    init(_ body: Node, query: (String) -> String?) throws(APIError) {
+        gracePeriodSeconds = body["gracePeriodSeconds"].int
+        if let text = query("gracePeriodSeconds"), !text.isEmpty {
+            guard let seconds = Int64(text) else { throw APIError.badRequest("invalid value for gracePeriodSeconds: \(FieldError.quoted(text))") }
+            gracePeriodSeconds = seconds
+        }
+        uid = body["preconditions"]["uid"].string
+        resourceVersion = body["preconditions"]["resourceVersion"].string
+        let policy = body["propagationPolicy"].string ?? query("propagationPolicy").flatMap { $0.isEmpty ? nil : $0 }
+        let orphan = body["orphanDependents"].bool ?? query("orphanDependents").map { $0 != "false" && $0 != "0" }
+        var errors: [FieldError] = []
+        if policy != nil, orphan != nil {
+            errors.append(.invalid("propagationPolicy", quoted: policy ?? "", "orphanDependents and deletionPropagation cannot be both set"))
+        }
+        if let policy {
+            propagation = Propagation(rawValue: policy)
+            if propagation == nil { errors.append(.notSupported("propagationPolicy", quoted: policy, supported: ["Foreground", "Background", "Orphan", "nil"])) }
+        } else if let orphan {
+            propagation = orphan ? .orphan : .background
+        }
+        if let seconds = gracePeriodSeconds, seconds < 0 { gracePeriodSeconds = 1 }
+        if !errors.isEmpty { throw APIError.invalid(kind: "DeleteOptions", group: "meta.k8s.io", name: "", errors: errors) }
+    }
+}
+
+extension ObjectWriter {
+    /// How a deletion ended.
+    package enum Deleted: Sendable {
+        /// Gone; the record is its last state.
+        case gone(Record)
+        /// Marked: grace, finalizers or dependents hold it.
+        case marked(Record)
+        case unsaved(Node)
+    }
+
+    package func delete(
+        _ resource: ServedResource, namespace: String, name: String, _ options: DeletionOptions, _ context: WriteContext
+    ) async throws(APIError) -> Deleted {
+        let key = Key(resource.collection, namespace: namespace, name: name)
+        for _ in 0..<64 {
+            guard let record = store.get(key) else { throw APIError.notFound(resource.plural, group: resource.group, name: name) }
+            if let deleted = try await deleteOnce(resource, record, options, context) { return deleted }
+        }
+        throw APIError.conflict(resource.plural, group: resource.group, name: name, why: ObjectMetadata.modified)
+    }
+
+    private func deleteOnce(
+        _ resource: ServedResource, _ record: Record, _ options: DeletionOptions, _ context: WriteContext
+    ) async throws(APIError) -> Deleted? {
+        let old = try served(record, resource)
+        if let uid = options.uid, uid != old.uid {
+            throw APIError.conflict(
+                resource.plural, group: resource.group, name: old.name,
+                why: "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
+        }
+        let current = old["metadata"]["resourceVersion"].string ?? ""
+        if let version = options.resourceVersion, version != current {
+            throw APIError.conflict(
+                resource.plural, group: resource.group, name: old.name,
+                why: "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(current)")
+        }
+        try await admission.validate(
+            AdmissionRequest(
+                operation: .delete, resource: resource, subresource: "", namespace: record.key.namespace, name: record.key.name, object: .null, old: old,
+                user: context.user, isDryRun: context.options.isDryRun, warn: context.warn))
+        let strategy = strategy(resource)
+        var object = old
+        let changed = mark(&object, old: old, options, strategy.traits)
+        let finished = ObjectMetadata.isFinished(object, strategy.traits)
+        if context.options.isDryRun { return .unsaved(finished ? old : object) }
+        if !finished, !changed { return .marked(record) }
+        do {
+            if finished {
+                // The last state is what stood there: a deletion at once leaves no marks in its event.
+                let final = old.isBeingDeleted ? object : old
+                let gone = try await store.commit(.delete(record.key, try draft(final, resource), expected: record.revision))
+                stages[resource.collection]?.released(old)
+                return .gone(gone)
+            }
+            return .marked(try await store.commit(.update(record.key, try draft(object, resource), expected: record.revision)))
+        } catch let error as StoreError {
+            if case .conflict = error { return nil }
+            throw error.apiError(resource, name: old.name)
+        } catch {
+            throw error as? APIError ?? .internalError("\(error)")
+        }
+    }
+
+    /// Sets the deletion's marks; false when it is marked so already.
+    private func mark(_ object: inout Node, old: Node, _ options: DeletionOptions, _ traits: KindTraits) -> Bool {
+        updateFinalizers(&object, options, traits)
+        // A period of 0 (a pod that never ran, or has ended) has nothing to wait for, whatever was asked.
+        let own = traits.gracePeriod?(old) ?? 0
+        let grace = own == 0 ? 0 : max(0, options.gracePeriodSeconds ?? own)
+        if old.isBeingDeleted {
+            // A second deletion may shorten the grace, never lengthen it.
+            let left = old["metadata"]["deletionGracePeriodSeconds"].int ?? 0
+            guard traits.gracePeriod != nil, options.gracePeriodSeconds != nil, grace < left, let deadline = old.deletion else { return object != old }
+            object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
+            object["metadata"]["deletionTimestamp"] = .string((deadline + .seconds(grace - left)).rfc3339)
+            return true
+        }
+        object["metadata"]["deletionTimestamp"] = .string((time.now() + .seconds(grace)).rfc3339)
+        object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
+        if traits.hasGeneration, object.generation > 0 { object["metadata"]["generation"] = .int(object.generation + 1) }
+        if traits.hasSpecFinalizers { object["status"]["phase"] = "Terminating" }
+        return true
+    }
+
+    /// The garbage collector's two finalizers say what is to happen to dependents before the object may go.
+    private func updateFinalizers(_ object: inout Node, _ options: DeletionOptions, _ traits: KindTraits) {
+        var finalizers = object.finalizers
+        let policy: DeletionOptions.Propagation
+        if let asked = options.propagation {
+            policy = asked
+        } else if finalizers.contains("orphan") {
+            policy = .orphan
+        } else if finalizers.contains("foregroundDeletion") {
+            policy = .foreground
+        } else {
+            policy = traits.orphansByDefault ? .orphan : .background
+        }
+        finalizers.removeAll { $0 == "orphan" || $0 == "foregroundDeletion" }
+        if policy == .orphan { finalizers.append("orphan") }
+        if policy == .foreground { finalizers.append("foregroundDeletion") }
+        guard finalizers != object.finalizers else { return }
+        object["metadata"]["finalizers"] = finalizers.isEmpty ? .null : Node(finalizers)
+    }
+}

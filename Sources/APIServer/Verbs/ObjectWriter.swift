@@ -1,0 +1,210 @@
+package import Core
+import Kinds
+package import Machinery
+import Schema
+package import Store
+package import Tree
+
+/// How a write ended.
+package enum Written: Sendable {
+    case stored(Record, created: Bool)
+    /// A dry run's outcome, or an object that had nothing to change.
+    case unsaved(Node, created: Bool)
+}
+
+/// Who writes, and how.
+package struct WriteContext: Sendable {
+    package var user: UserInfo
+    package var options: WriteOptions
+    package var warn: @Sendable (String) -> Void
+
+    package init(user: UserInfo, options: WriteOptions = WriteOptions(), warn: @escaping @Sendable (String) -> Void = { _ in }) {
+        self.user = user
+        self.options = options
+        self.warn = warn
+    }
+}
+
+/// Writes objects of every kind, each the same way: default → prepare → admit → validate → commit. What kinds do
+/// differently is in their `KindStrategy`; what resources do beside the object (addresses, ports) in a `CommitStage`.
+package final class ObjectWriter: Sendable {
+    let store: Store
+    let admission: AdmissionChain
+    let stages: [String: any CommitStage]
+    let conversion: any VersionConversion
+    let time: any TimeSource
+    let checks: ObjectChecks
+
+    package init(
+        store: Store, admission: AdmissionChain, stages: [String: any CommitStage] = [:], conversion: any VersionConversion, checks: ObjectChecks,
+        time: any TimeSource = SystemTime()
+    ) {
+        self.store = store
+        self.admission = admission
+        self.stages = stages
+        self.conversion = conversion
+        self.checks = checks
+        self.time = time
+    }
+
+    func strategy(_ resource: ServedResource) -> any KindStrategy {
+        KindStrategies.of(group: resource.group, kind: resource.kind)
+    }
+
+    // MARK: - Create
+
+    /// `object` is decoded, pruned and defaulted, in the served version.
+    package func create(_ resource: ServedResource, namespace: String, _ object: Node, _ context: WriteContext) async throws(APIError) -> Written {
+        var attempt = 0
+        while true {
+            do { return try await createOnce(resource, namespace: namespace, object, context) } catch {
+                attempt += 1
+                // A generated name that is taken is the server's bad luck, not the client's mistake.
+                let isGenerated = object.name.isEmpty && !(object["metadata"]["generateName"].string ?? "").isEmpty
+                guard error.reason == "AlreadyExists", isGenerated, attempt < 8 else { throw error }
+            }
+        }
+    }
+
+    private func createOnce(_ resource: ServedResource, namespace: String, _ object: Node, _ context: WriteContext) async throws(APIError) -> Written {
+        let strategy = strategy(resource)
+        var object = object
+        try ObjectMetadata.prepareCreate(&object, resource, namespace: namespace, now: time.now(), traits: strategy.traits)
+        if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
+        strategy.prepareCreate(&object)
+        checks.complete(&object, resource)
+        var request = AdmissionRequest(
+            operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null, user: context.user,
+            isDryRun: context.options.isDryRun, warn: context.warn)
+        try await admission.admit(&request)
+        object = request.object
+        let stage = stages[resource.collection]
+        let reservation = try stage?.reserve(&object, old: nil, dryRun: context.options.isDryRun)
+        do throws(APIError) {
+            try checks.validate(object, resource, strategy)
+            request.object = object
+            try await admission.validate(request)
+            for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
+            if context.options.isDryRun {
+                reservation?.cancel()
+                return .unsaved(object, created: true)
+            }
+            let key = Key(resource.collection, namespace: namespace, name: object.name)
+            let record = try await commit(.create(key, try draft(object, resource)), resource, name: object.name)
+            reservation?.keep()
+            return .stored(record, created: true)
+        } catch {
+            reservation?.cancel()
+            throw error
+        }
+    }
+
+    // MARK: - Update
+
+    /// What makes the new object of the current one (served version). Called again when another write came between.
+    package typealias Change = @Sendable (_ current: Node) async throws(APIError) -> Node
+
+    /// `createIfAbsent` makes an object where there is none, for kinds that allow it and for apply.
+    package func update(
+        _ resource: ServedResource, namespace: String, name: String, subresource: String = "", _ context: WriteContext,
+        createIfAbsent: Change? = nil, _ change: Change
+    ) async throws(APIError) -> Written {
+        let key = Key(resource.collection, namespace: namespace, name: name)
+        var conflicts = 0
+        while true {
+            guard let record = store.get(key) else {
+                guard let createIfAbsent, subresource.isEmpty else { throw APIError.notFound(resource.plural, group: resource.group, name: name) }
+                return try await create(resource, namespace: namespace, try await createIfAbsent(.null), context)
+            }
+            // Another write came between: look again. A client that named a revision then hears of the conflict.
+            if let written = try await updateOnce(resource, record, subresource: subresource, context, change) { return written }
+            conflicts += 1
+            if conflicts == 64 { throw APIError.conflict(resource.plural, group: resource.group, name: name, why: ObjectMetadata.modified) }
+        }
+    }
+
+    /// Nil when the record was no longer the current one at the commit.
+    private func updateOnce(
+        _ resource: ServedResource, _ record: Record, subresource: String, _ context: WriteContext, _ change: Change
+    ) async throws(APIError) -> Written? {
+        let strategy = strategy(resource)
+        let old = try served(record, resource)
+        var object = try await change(old)
+        try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits)
+        ObjectMetadata.prepareUpdate(&object, old: old)
+        ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
+        strategy.prepareUpdate(&object, old: old, subresource: subresource)
+        checks.complete(&object, resource)
+        var request = AdmissionRequest(
+            operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
+            user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)
+        try await admission.admit(&request)
+        object = request.object
+        ObjectMetadata.countGeneration(&object, old: old, strategy.traits)
+        let stage = subresource.isEmpty ? stages[resource.collection] : nil
+        let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
+        do throws(APIError) {
+            try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource)
+            request.object = object
+            try await admission.validate(request)
+            for warning in strategy.warnings(object, old: old) { context.warn(warning) }
+            if context.options.isDryRun || ObjectMetadata.isSame(object, old) {
+                reservation?.cancel()
+                return .unsaved(context.options.isDryRun ? object : old, created: false)
+            }
+            guard let written = try await commitUpdate(object, record, resource) else {
+                reservation?.cancel()
+                return nil
+            }
+            reservation?.keep()
+            return written
+        } catch {
+            reservation?.cancel()
+            throw error
+        }
+    }
+
+    /// An object under deletion whose last finalizer went, and whose grace is over, goes with this write.
+    private func commitUpdate(_ object: Node, _ record: Record, _ resource: ServedResource) async throws(APIError) -> Written? {
+        let draft = try draft(object, resource)
+        let isFinished = ObjectMetadata.isFinished(object, strategy(resource).traits)
+        let command: Command =
+            isFinished ? .delete(record.key, draft, expected: record.revision) : .update(record.key, draft, expected: record.revision)
+        do {
+            let written = try await store.commit(command)
+            if isFinished { stages[resource.collection]?.released(object) }
+            return .stored(written, created: false)
+        } catch {
+            if case .conflict = error { return nil }
+            throw error.apiError(resource, name: record.key.name)
+        }
+    }
+
+    // MARK: - Shared
+
+    func served(_ record: Record, _ resource: ServedResource) throws(APIError) -> Node {
+        let node = try record.node()
+        return resource.isStorageVersion ? node : try conversion.convert(node, to: resource)
+    }
+
+    func draft(_ object: Node, _ resource: ServedResource) throws(APIError) -> Draft {
+        ObjectDraft.make(resource.isStorageVersion ? object : try conversion.store(object, from: resource), resource)
+    }
+
+    func commit(_ command: Command, _ resource: ServedResource, name: String) async throws(APIError) -> Record {
+        do { return try await store.commit(command) } catch { throw error.apiError(resource, name: name) }
+    }
+}
+
+/// What a resource holds beside its objects (cluster addresses, node ports): taken before the commit, given back when it fails.
+package protocol CommitStage: Sendable {
+    /// May fill fields of the object in. `old` is nil for a creation.
+    func reserve(_ object: inout Node, old: Node?, dryRun: Bool) throws(APIError) -> any CommitReservation
+    /// The object is gone.
+    func released(_ object: Node)
+}
+
+package protocol CommitReservation: Sendable {
+    func keep()
+    func cancel()
+}

@@ -1,0 +1,216 @@
+import Core
+import Machinery
+import Store
+import Synchronization
+import Transport
+import Tree
+
+/// WATCH: first (where asked) the present as ADDED events, then every later change, as a stream that ends only by time-out,
+/// by the client, or with an ERROR event when events were lost.
+struct WatchVerb: Sendable {
+    let store: Store
+    /// How often an idle watch is told how far it has seen.
+    var bookmarkInterval = Duration.seconds(60)
+
+    func run(_ request: APIRequest, _ resource: ServedResource, _ query: ListQuery, _ rendering: Rendering) async throws(APIError) {
+        let stream = WatchStream(exchange: request.exchange, rendering: rendering, selection: query.selection)
+        let namespace: String? = request.info.namespace.isEmpty ? nil : request.info.namespace
+        let name = query.selection.name
+        let interest = WatchInterest(resource.collection, namespace: name != nil && !resource.isNamespaced ? "" : namespace, name: name)
+        let sendsInitial = query.sendInitialEvents ?? (query.resourceVersion ?? 0 == 0)
+        var after = query.resourceVersion ?? 0
+        if sendsInitial {
+            let snapshot: Snapshot
+            if let version = query.resourceVersion, version > store.currentRevision {
+                throw StoreError.tooLarge(current: store.currentRevision, asked: version)
+            }
+            do { snapshot = try store.snapshot(of: resource.collection) } catch { throw error.apiError(resource, name: "") }
+            start(request, rendering)
+            for record in snapshot.page(namespace: namespace).records where query.selection.matches(record) { stream.send("ADDED", record) }
+            if query.sendInitialEvents == true { stream.sendBookmark(snapshot.revision, initialEventsEnd: true) }
+            after = snapshot.revision
+        }
+        let subscription: WatchSubscription
+        do throws(StoreError) {
+            if !sendsInitial, after == 0 { after = store.currentRevision }
+            if !sendsInitial {
+                // Refuse before the head is sent, so that the client gets a proper status; then replay onto the stream.
+                if after > store.currentRevision { throw StoreError.future(current: store.currentRevision) }
+                _ = try store.snapshot(of: resource.collection, at: after)
+                start(request, rendering)
+            }
+            subscription = try store.watch(interest, after: after, sink: stream)
+        } catch {
+            if case .expired(let oldest) = error, !sendsInitial {
+                // Upstream opens the stream and says so in an ERROR event: clients look for it there.
+                start(request, rendering)
+                stream.fail(.expired("too old resource version: \(after) (\(oldest))"))
+                request.exchange.finish()
+                return
+            }
+            throw error.apiError(resource, name: "")
+        }
+        stream.attach(subscription)
+        await hold(request, query, stream, subscription)
+    }
+
+    private func start(_ request: APIRequest, _ rendering: Rendering) {
+        let headers = request.headers(contentType: rendering.format.streamContentType)
+        request.exchange.start(status: 200, headers: headers)
+    }
+
+    /// Keeps the stream open, with bookmarks, until its time is over or somebody ends it.
+    private func hold(_ request: APIRequest, _ query: ListQuery, _ stream: WatchStream, _ subscription: WatchSubscription) async {
+        // Upstream picks a time between its minimum (30 min) and twice that, so that clients do not come back all at once.
+        let lifetime = query.timeout ?? .seconds(1800 + Double.random(in: 0..<1800))
+        let deadline = ContinuousClock.now + lifetime
+        let ended = OneShot()
+        request.exchange.onClose { ended.fire() }
+        stream.onEnd { ended.fire() }
+        while ContinuousClock.now < deadline {
+            let wait = min(deadline - ContinuousClock.now, query.allowsBookmarks ? bookmarkInterval : lifetime)
+            if await ended.fired(within: wait) { break }
+            if query.allowsBookmarks, ContinuousClock.now < deadline, let progress = subscription.progress {
+                stream.sendBookmark(progress, initialEventsEnd: false)
+            }
+        }
+        subscription.cancel()
+        request.exchange.finish()
+    }
+}
+
+/// The sink of one watch: turns commits into frames for one client, on the writer's thread and without waiting.
+final class WatchStream: WatchSink {
+    private struct State {
+        var subscription: WatchSubscription?
+        /// Events taken before the subscription was known.
+        var early = 0
+        var onEnd: (@Sendable () -> Void)?
+        var isEnded = false
+    }
+
+    private let exchange: HTTPExchange
+    private let rendering: Rendering
+    private let selection: Selection
+    private let state = Mutex(State())
+
+    init(exchange: HTTPExchange, rendering: Rendering, selection: Selection) {
+        self.exchange = exchange
+        self.rendering = rendering
+        self.selection = selection
+    }
+
+    func attach(_ subscription: WatchSubscription) {
+        let early = state.withLock { state in
+            state.subscription = subscription
+            return state.early
+        }
+        if early > 0 { subscription.consumed(early) }
+    }
+
+    func onEnd(_ body: @escaping @Sendable () -> Void) {
+        let ended = state.withLock { state in
+            state.onEnd = body
+            return state.isEnded
+        }
+        if ended { body() }
+    }
+
+    private func end() {
+        let callback = state.withLock { state in
+            state.isEnded = true
+            return state.onEnd
+        }
+        callback?()
+    }
+
+    // MARK: - WatchSink
+
+    func deliver(_ batch: WatchBatch) {
+        for event in batch.events { deliver(event) }
+        let count = batch.events.count
+        let subscription = state.withLock { state -> WatchSubscription? in
+            if state.subscription == nil { state.early += count }
+            return state.subscription
+        }
+        // The exchange bounds what waits in bytes; the hub's own bound has nothing to count here.
+        subscription?.consumed(count)
+    }
+
+    func ended(_ reason: WatchEnd) {
+        if reason == .overflowed { fail(.expired("too old resource version: events were lost")) }
+        end()
+    }
+
+    private func deliver(_ event: WatchEvent) {
+        if selection.isEverything {
+            send(event.kind == .create ? "ADDED" : event.kind == .put ? "MODIFIED" : "DELETED", event.record)
+            return
+        }
+        let before = event.previous.map(selection.matches) ?? false
+        let now = !event.record.isDeletion && selection.matches(event.record)
+        switch (before, now) {
+        case (false, true): send("ADDED", event.record)
+        case (true, true): send("MODIFIED", event.record)
+        case (true, false): if event.record.isDeletion { send("DELETED", event.record) } else { sendLeft(event) }
+        case (false, false): break
+        }
+    }
+
+    /// The object lives on but no longer matches: its last matching state, with the revision at which it left.
+    private func sendLeft(_ event: WatchEvent) {
+        do {
+            guard let previous = event.previous else { return }
+            var node = try rendering.served(previous)
+            node["metadata"]["resourceVersion"] = .string(String(event.revision))
+            push(try rendering.frame("DELETED", rendering.shape(node)))
+        } catch { fail(error) }
+    }
+
+    // MARK: - Frames
+
+    func send(_ type: String, _ record: Record) {
+        do { push(try rendering.frame(type, record)) } catch { fail(error) }
+    }
+
+    func sendBookmark(_ revision: Int64, initialEventsEnd: Bool) {
+        if let frame = try? rendering.bookmark(revision, initialEventsEnd: initialEventsEnd) { push(frame) }
+    }
+
+    func fail(_ error: APIError) {
+        if let frame = try? rendering.frame("ERROR", error.status) { push(frame) }
+        end()
+    }
+
+    private func push(_ frame: [UInt8]) {
+        if !exchange.enqueue(frame, limit: 64 << 20) { end() }
+    }
+}
+
+/// Something that happens once, which one task waits for with a limit.
+final class OneShot: Sendable {
+    private struct State {
+        var fired = false
+        var waiter: Task<Void, Never>?
+    }
+    private let state = Mutex(State())
+
+    func fire() {
+        let waiter = state.withLock { state in
+            state.fired = true
+            return state.waiter
+        }
+        waiter?.cancel()
+    }
+
+    func fired(within limit: Duration) async -> Bool {
+        let sleep = Task { _ = try? await Task.sleep(for: limit) }
+        let already = state.withLock { state in
+            state.waiter = sleep
+            return state.fired
+        }
+        if already { sleep.cancel() }
+        await sleep.value
+        return state.withLock { $0.fired }
+    }
+}

@@ -1,0 +1,17 @@
+#ifndef JANGADA_CASSETS_H
+#define JANGADA_CASSETS_H
+
+#include <stddef.h>
+
+/// A file that the build put into the binary.
+typedef struct jangada_asset {
+    const char *_Nonnull name;
+    const unsigned char *_Nonnull bytes;
+    size_t length;
+} jangada_asset;
+
+/// The schema text, one file per API group, in the order in which discovery lists the groups.
+jangada_asset jangada_schema(size_t index);
+extern const size_t jangada_schema_count;
+
+#endif

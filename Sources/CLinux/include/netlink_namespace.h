@@ -1,0 +1,6 @@
+#pragma once
+/* The calls of <sched.h> that Glibc shows only under _GNU_SOURCE, for network namespaces. Each returns 0 or an errno. */
+int jangada_unshare_network(void);
+int jangada_enter_network(int descriptor);
+/* 1 where the path is a namespace (of any kind) of the kernel's, 0 where it is anything else. */
+int jangada_is_namespace(const char *path);

@@ -1,0 +1,60 @@
+package import Machinery
+package import Tree
+
+/// What one kind does differently from the standard pattern of storing objects: upstream's REST strategy, without what all share.
+///
+/// The standard pattern, which the API server does for every kind: metadata is filled and guarded, `status` is written through
+/// its subresource only, a changed spec raises `metadata.generation`, the schema table defaults and validates structure.
+package protocol KindStrategy: Sendable {
+    /// Defaults that depend on other fields; the table's constant ones are there already. Runs on every decode of a body.
+    func setDefaults(_ object: inout Node)
+    /// Before a first write: drop or set what clients may not choose.
+    func prepareCreate(_ object: inout Node)
+    /// Before a later write. `subresource` is empty for the object itself.
+    func prepareUpdate(_ object: inout Node, old: Node, subresource: String)
+    /// Rules across fields, beside what the table checks.
+    func validate(_ object: Node) -> [FieldError]
+    func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError]
+    /// What a client should hear without being refused.
+    func warnings(_ object: Node, old: Node?) -> [String]
+    var traits: KindTraits { get }
+}
+
+extension KindStrategy {
+    package func setDefaults(_ object: inout Node) {}
+    package func prepareCreate(_ object: inout Node) {}
+    package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {}
+    package func validate(_ object: Node) -> [FieldError] { [] }
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] { [] }
+    package func warnings(_ object: Node, old: Node?) -> [String] { [] }
+    package var traits: KindTraits { KindTraits() }
+}
+
+/// Choices of the standard pattern that kinds make.
+package struct KindTraits: Sendable {
+    /// PUT of an absent object creates it.
+    package var allowsCreateOnUpdate = false
+    /// PUT without a resourceVersion replaces whatever is there.
+    package var allowsUnconditionalUpdate = true
+    /// `metadata.generation` counts changes outside metadata and status.
+    package var hasGeneration = false
+    /// An immediate DELETE answers with the object; otherwise with a `Status`.
+    package var returnsDeletedObject = false
+    /// How upstream validates `metadata.name`.
+    package var nameRule = NameRule.dnsSubdomain
+    /// What the garbage collector does with dependents when the deletion does not say.
+    package var orphansByDefault = false
+    /// `spec.finalizers` holds a deleted object too (namespaces).
+    package var hasSpecFinalizers = false
+    /// A first write cannot bring a status.
+    package var dropsStatusOnCreate = true
+    /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.
+    package var gracePeriod: (@Sendable (Node) -> Int64)?
+    package init() {}
+}
+
+/// A kind that follows the standard pattern in everything.
+package struct StandardStrategy: KindStrategy {
+    package let traits: KindTraits
+    package init(_ traits: KindTraits = KindTraits()) { self.traits = traits }
+}

@@ -1,0 +1,309 @@
+import Core
+package import Schema
+package import Tree
+
+/// Brings a decoded body into the form that upstream's typed structs would give it: known fields only, in the table's order,
+/// maps sorted, zero values present or gone as each field's presence says, quantities and times in canonical form.
+///
+/// Decoding is strict about types (the first wrong one throws, in the words of Go's decoder) and tells unknown fields apart,
+/// so that the caller may refuse, warn or ignore. Applying it twice changes nothing more.
+package final class Canonical: Sendable {
+    package let graph: Graph
+    /// For each message the fields that are written also when absent.
+    private let alwaysFields: [[Int]]
+    private static let maxUnknown = 100
+
+    package init(_ graph: Graph) {
+        self.graph = graph
+        alwaysFields = graph.messages.map { message in
+            message.fields.filter { Canonical.isWrittenWhenAbsent(graph.fields[$0]) }
+        }
+    }
+
+    private static func isWrittenWhenAbsent(_ field: Field) -> Bool {
+        switch field.presence {
+        case .always, .pointerOrNull: return true
+        case .omitEmpty: if case .message = field.shape { return true } else { return false }
+        case .pointer, .omitZero: return false
+        }
+    }
+
+    /// A body in canonical form, and what it held besides.
+    package struct Decoded: Sendable {
+        package var node: Node
+        /// Paths of fields that the schema does not know, which are pruned.
+        package var unknown: [NodePath]
+    }
+
+    package func decode(_ node: Node, as id: MessageID) throws(DecodingFailure) -> Decoded {
+        var walk = Walk(canonical: self)
+        let result = try walk.message(node, id)
+        return Decoded(node: result, unknown: walk.unknown)
+    }
+
+    /// The canonical form of what is known to be well typed, such as an object of ours.
+    package func normalize(_ node: Node, as id: MessageID) throws(DecodingFailure) -> Node { try decode(node, as: id).node }
+
+    /// The value that Go's zero value of a field has in JSON; nil where it is left out.
+    private func absent(_ field: Field) -> Node? {
+        switch field.presence {
+        case .pointer, .omitZero: return nil
+        case .pointerOrNull: return .null
+        case .omitEmpty:
+            if case .message(let id) = field.shape { return zero(of: id) }
+            return nil
+        case .always: return zero(of: field.shape)
+        }
+    }
+
+    func zero(of shape: Shape) -> Node {
+        switch shape {
+        case .message(let id): return zero(of: id)
+        case .list, .map: return .null
+        case .scalar(let scalar):
+            switch scalar {
+            case .string: return ""
+            case .bool, .schemaOrBool: return false
+            case .int32, .int64, .double, .intOrString: return 0
+            case .quantity: return "0"
+            case .duration: return "0s"
+            case .bytes, .time, .microTime, .rawExtension, .json, .fieldsV1, .schemaOrArray, .schemaOrStringArray: return .null
+            }
+        }
+    }
+
+    func zero(of id: MessageID) -> Node {
+        var fields = Fields()
+        for index in alwaysFields[Int(id.raw)] {
+            let field = graph.fields[index]
+            if let value = absent(field) { fields.appendUnique(field.name, value) }
+        }
+        return .map(fields)
+    }
+}
+
+// MARK: - Walk
+
+extension Canonical {
+    private struct Walk {
+        let canonical: Canonical
+        var unknown: [NodePath] = []
+        private var path: [NodePath.Step] = []
+        private var structs: [MessageID] = []
+
+        init(canonical: Canonical) { self.canonical = canonical }
+
+        private var graph: Graph { canonical.graph }
+
+        mutating func message(_ node: Node, _ id: MessageID, keepsUnknown: Bool = false) throws(DecodingFailure) -> Node {
+            guard case .map(let input) = node else {
+                if node.isNull { return canonical.zero(of: id) }
+                throw mistyped(node, .message(id))
+            }
+            structs.append(id)
+            defer { structs.removeLast() }
+            let known = graph[id].fields
+            var slots: [(index: Int, value: Node)] = []
+            slots.reserveCapacity(input.count + 4)
+            var rest: [(key: String, value: Node)] = []
+            for (key, value) in input {
+                guard let index = graph.fieldIndex(key, in: id) else {
+                    if keepsUnknown || graph[id].flags.contains(.preservesUnknown) {
+                        rest.append((key, value))
+                    } else if unknown.count < Canonical.maxUnknown {
+                        unknown.append(NodePath(path + [.key(key)]))
+                    }
+                    continue
+                }
+                let field = graph.fields[index]
+                path.append(.key(key))
+                if let value = try self.field(value, field) { slots.append((index, value)) }
+                path.removeLast()
+            }
+            slots.sort { $0.index < $1.index }
+            var out = Fields()
+            out.reserve(slots.count + canonical.alwaysFields[Int(id.raw)].count)
+            var always = canonical.alwaysFields[Int(id.raw)][...]
+            for slot in slots {
+                fill(&out, &always, upTo: slot.index)
+                if always.first == slot.index { always.removeFirst() }
+                out.appendUnique(graph.fields[slot.index].name, slot.value)
+            }
+            fill(&out, &always, upTo: known.upperBound)
+            for (key, value) in rest { out.appendUnique(key, value) }
+            return .map(out)
+        }
+
+        private func fill(_ out: inout Fields, _ always: inout ArraySlice<Int>, upTo limit: Int) {
+            while let index = always.first, index < limit {
+                let field = graph.fields[index]
+                if let value = canonical.absent(field) { out.appendUnique(field.name, value) }
+                always.removeFirst()
+            }
+        }
+
+        /// The canonical value, or nil where the field is left out.
+        private mutating func field(_ value: Node, _ field: Field) throws(DecodingFailure) -> Node? {
+            if value.isNull {
+                if field.flags.contains(.nullable) { return .null }
+                return canonical.absent(field)
+            }
+            let result = try self.value(value, field.shape, keepsUnknown: field.flags.contains(.preservesUnknown))
+            switch field.presence {
+            case .pointer, .pointerOrNull, .always: return result
+            case .omitEmpty:
+                if case .message = field.shape { return result }
+                return isZero(result, field.shape) ? nil : result
+            case .omitZero:
+                if case .message(let id) = field.shape { return result == canonical.zero(of: id) ? nil : result }
+                return isZero(result, field.shape) ? nil : result
+            }
+        }
+
+        private func isZero(_ value: Node, _ shape: Shape) -> Bool {
+            // A quantity is a struct to Go, which `omitempty` never leaves out.
+            if case .scalar(let scalar) = shape, scalar == .quantity || scalar == .intOrString || scalar == .duration { return false }
+            return value.isEmpty
+        }
+
+        private mutating func value(_ node: Node, _ shape: Shape, keepsUnknown: Bool) throws(DecodingFailure) -> Node {
+            switch shape {
+            case .scalar(let scalar): return try self.scalar(node, scalar)
+            case .message(let id): return try message(node, id, keepsUnknown: keepsUnknown)
+            case .list(let id):
+                guard case .list(let items) = node else { throw mistyped(node, shape) }
+                let element = graph[id]
+                var out: [Node] = []
+                out.reserveCapacity(items.count)
+                for (index, item) in items.enumerated() {
+                    path.append(.index(index))
+                    out.append(try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown)))
+                    path.removeLast()
+                }
+                return .list(out)
+            case .map(let id):
+                guard case .map(var fields) = node else { throw mistyped(node, shape) }
+                let element = graph[id]
+                fields.sortByKey()
+                var out = Fields()
+                out.reserve(fields.count)
+                for (key, item) in fields {
+                    path.append(.entry(key))
+                    out.appendUnique(
+                        key, try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown)))
+                    path.removeLast()
+                }
+                return .map(out)
+            }
+        }
+
+        private func emptyItem(_ element: Element) -> Node { element.flags.contains(.nullable) ? .null : canonical.zero(of: element.shape) }
+
+        private func scalar(_ node: Node, _ scalar: Scalar) throws(DecodingFailure) -> Node {
+            switch (scalar, node) {
+            case (.string, .string), (.bool, .bool), (.int64, .int), (.double, .int), (.double, .double): return node
+            case (.int32, .int(let value)):
+                if value != Int64(Int32(truncatingIfNeeded: value)) { throw mistyped(node, .scalar(scalar)) }
+                return node
+            case (.bytes, .string(let text)):
+                guard Base64.decode(text) != nil else { throw DecodingFailure("illegal base64 data at input byte \(Canonical.badBase64(text))") }
+                return node
+            case (.quantity, .string(let text)): return try quantity(text)
+            case (.quantity, .int(let value)): return .string("\(value)")
+            case (.quantity, .double(let value)): return try quantity(JSONWriter.number(value))
+            case (.intOrString, .string): return node
+            case (.intOrString, .int(let value)) where value == Int64(Int32(truncatingIfNeeded: value)): return node
+            case (.time, .string(let text)): return .string(try time(text).rfc3339)
+            case (.microTime, .string(let text)): return .string(try time(text).rfc3339Micro)
+            case (.duration, .string(let text)):
+                guard let nanoseconds = GoDuration.parse(text) else { throw DecodingFailure("time: invalid duration \(FieldError.quoted(text))") }
+                return .string(GoDuration.render(nanoseconds))
+            case (.rawExtension, _), (.json, _), (.fieldsV1, _), (.schemaOrBool, _), (.schemaOrArray, _), (.schemaOrStringArray, _): return node
+            default: throw mistyped(node, .scalar(scalar))
+            }
+        }
+
+        private func quantity(_ text: String) throws(DecodingFailure) -> Node {
+            do throws(Quantity.Failure) {
+                return .string(try Quantity(parsing: trimmed(text)).description)
+            } catch {
+                throw DecodingFailure(error.description)
+            }
+        }
+
+        private func trimmed(_ text: String) -> String {
+            guard text.first?.isWhitespace == true || text.last?.isWhitespace == true else { return text }
+            var rest = Substring(text)
+            while rest.first?.isWhitespace == true { rest.removeFirst() }
+            while rest.last?.isWhitespace == true { rest.removeLast() }
+            return String(rest)
+        }
+
+        private func time(_ text: String) throws(DecodingFailure) -> Timestamp {
+            guard let time = Timestamp(rfc3339: text) else {
+                let shown = FieldError.quoted(text)
+                throw DecodingFailure("parsing time \(shown) as \"2006-01-02T15:04:05Z07:00\": cannot parse \(shown) as \"2006\"")
+            }
+            return time
+        }
+
+        // MARK: Errors
+
+        /// In the words of Go's decoder.
+        private func mistyped(_ node: Node, _ shape: Shape) -> DecodingFailure {
+            let found: String
+            switch node {
+            case .null: found = "null"
+            case .bool: found = "bool"
+            case .int(let value):
+                if case .scalar(.int32) = shape { found = "number \(value)" } else { found = "number" }
+            case .double(let value):
+                switch shape {
+                case .scalar(.int32), .scalar(.int64), .scalar(.intOrString): found = "number \(value)"
+                default: found = "number"
+                }
+            case .string: found = "string"
+            case .list: found = "array"
+            case .map: found = "object"
+            }
+            let names = path.compactMap { if case .key(let name) = $0 { name } else { nil } }
+            guard let holder = structs.last, !names.isEmpty else {
+                return DecodingFailure("json: cannot unmarshal \(found) into Go value of type \(goType(shape))")
+            }
+            let type = graph[holder].name.split(separator: ".").last.map(String.init) ?? ""
+            return DecodingFailure("json: cannot unmarshal \(found) into Go struct field \(type).\(names.joined(separator: ".")) of type \(goType(shape))")
+        }
+
+        private func goType(_ shape: Shape) -> String {
+            switch shape {
+            case .scalar(let scalar):
+                switch scalar {
+                case .string, .time, .microTime, .duration: return "string"
+                case .bool: return "bool"
+                case .int32, .intOrString: return "int32"
+                case .int64: return "int64"
+                case .double: return "float64"
+                case .bytes: return "[]uint8"
+                case .quantity: return "resource.Quantity"
+                default: return "runtime.RawExtension"
+                }
+            case .message(let id):
+                // `core/v1.PodSpec` is Go's `v1.PodSpec`.
+                return graph[id].name.split(separator: "/").last.map(String.init) ?? graph[id].name
+            case .list(let id): return "[]" + goType(graph[id].shape)
+            case .map(let id): return "map[string]" + goType(graph[id].shape)
+            }
+        }
+    }
+
+    static func badBase64(_ text: String) -> Int {
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/\r\n=".utf8
+        return text.utf8.enumerated().first { !alphabet.contains($0.element) }?.offset ?? text.utf8.count
+    }
+}
+
+/// Why a body cannot become an object, in the words of Go's decoders.
+package struct DecodingFailure: Error, Equatable, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
