@@ -103,6 +103,7 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
+        tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),

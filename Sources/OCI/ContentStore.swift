@@ -151,6 +151,14 @@ extension ContentStore {
         }
     }
 
+    /// Undoes an ingest of one's own: removes a blob that at most one lease, the caller's, holds.
+    func dropLeased(_ digest: ContentDigest) {
+        let path = path(of: digest)
+        state.withLock { state in
+            if state.pins[digest] ?? 0 <= 1 { try? FileSystem.unlink(path) }
+        }
+    }
+
     /// The roots and everything their manifests lead to, as far as it is here.
     package func reachable(from roots: some Sequence<ContentDigest>) -> Set<ContentDigest> {
         var seen: Set<ContentDigest> = []
@@ -255,7 +263,9 @@ package final class BlobIngest: Sendable {
 
     /// Makes it a blob. Where the bytes are not what was expected, it throws, and the partial goes.
     @discardableResult
-    package func commit(expected: ContentDigest? = nil, size: Int64? = nil) throws(ImageError) -> ContentDigest {
+    package func commit(
+        expected: ContentDigest? = nil, size: Int64? = nil, isNew: (ContentDigest) -> Void = { _ in }
+    ) throws(ImageError) -> ContentDigest {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
             state.file = nil
@@ -267,6 +277,7 @@ package final class BlobIngest: Sendable {
                 if digest.algorithm == .sha256 { swap(&digest, &state.digest) } else { try BlobIngest.rehash(file, &digest) }
                 let found = ContentDigest(digest.algorithm, bytes: digest.finish())
                 if let expected, expected != found { throw ContentStore.mismatch(expected, found) }
+                if !store.contains(found) { isNew(found) }
                 try finish(file, as: found)
                 return found
             } catch {

@@ -1,0 +1,16 @@
+import Glibc
+import Testing
+
+/// Runs tools that are the other side of a format: tar, gzip, skopeo.
+enum Shell {
+    static func run(_ command: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        var pid = pid_t()
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(command), nil]
+        defer { for argument in arguments { free(argument) } }
+        let code = posix_spawn(&pid, "/bin/sh", nil, nil, &arguments, environ)
+        #expect(code == 0, sourceLocation: sourceLocation)
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        #expect(status == 0, "\(command)", sourceLocation: sourceLocation)
+    }
+}
