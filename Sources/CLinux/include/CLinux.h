@@ -6,3 +6,4 @@
 #include "jangada_spawn.h"
 #include "jangada_syscalls.h"
 #include "netlink_namespace.h"
+#include "socket_poll.h"
