@@ -1,6 +1,6 @@
 import Core
 import Kinds
-import Machinery
+package import Machinery
 import Schema
 import Store
 import Transport
@@ -82,9 +82,10 @@ extension APIServer {
 
     /// Reads and decodes the body as an object of the resource, with defaults.
     func decodeBody(_ request: APIRequest, _ resource: ServedResource, _ context: WriteContext) async throws(APIError) -> Node {
-        let bytes = try await BodyDecoder.read(request)
-        let body = try decoder.object(bytes, BodyDecoder.mediaType(request), resource)
-        return try parts.writer.checks.decode(body.node, resource, context.options, duplicates: body.duplicates, warn: context.warn)
+        var object = try await RequestBody.object(
+            request, resource.canonical, resource.resource.gvk, context.options.fieldValidation, allowsProtobuf: !resource.isCustom)
+        parts.writer.checks.setDefaults(&object, resource)
+        return object
     }
 
     private func create(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -122,8 +123,8 @@ extension APIServer {
     private func patch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let context = try context(request)
-        let bytes = try await BodyDecoder.read(request)
-        let patch = try PatchVerb(bytes, mediaType: BodyDecoder.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
+        let bytes = try await RequestBody.read(request)
+        let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
         let info = request.info
         let writer = parts.writer
         let change: ObjectWriter.Change = { current throws(APIError) in
@@ -141,20 +142,26 @@ extension APIServer {
     // MARK: - Deleting
 
     func deletionOptions(_ request: APIRequest) async throws(APIError) -> (DeletionOptions, isDryRun: Bool) {
-        let bytes = try await BodyDecoder.read(request)
+        let bytes = try await RequestBody.read(request)
         var body = Node.null
         if !bytes.isEmpty {
-            let gvk = GroupVersionKind(group: "", version: "v1", kind: "DeleteOptions")
-            let media = BodyDecoder.mediaType(request)
-            // Clients send the options in the version of the resource's own group too.
-            body = media == "application/vnd.kubernetes.protobuf" ? try protobufBody(bytes) : try decoder.json(bytes, expecting: gvk.kind).node
+            // Clients send the options in the version of the resource's own group too: the kind alone counts.
+            body = try optionsBody(bytes, RequestBody.mediaType(request))
         }
         let options = try DeletionOptions(body) { request.first($0) }
         return (options, body["dryRun"].stringList.contains("All"))
     }
 
-    private func protobufBody(_ bytes: [UInt8]) throws(APIError) -> Node {
-        do { return try ProtobufCodec(parts.catalog.graph).decodeObject(bytes) } catch { throw APIError.badRequest("\(error)") }
+    private func optionsBody(_ bytes: [UInt8], _ mediaType: String) throws(APIError) -> Node {
+        do throws(SyntaxError) {
+            switch try? RequestBody.syntax(mediaType, allowsProtobuf: true) {
+            case .protobuf: return try ProtobufCodec(parts.catalog.canonical).decodeObject(bytes)
+            case .yaml: return try YAMLReader.read(bytes)
+            default: return try JSONReader.read(bytes)
+            }
+        } catch {
+            throw APIError.badRequest("the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: \(error)")
+        }
     }
 
     private func delete(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {

@@ -1,6 +1,6 @@
-package import Core
+import Core
 import Logging
-package import Machinery
+import Machinery
 package import Store
 package import Transport
 import Tree
@@ -37,14 +37,12 @@ package final class APIServer: HTTPHandler {
     let parts: Parts
     let discovery: DiscoveryDocuments
     let openAPI: OpenAPIDocuments
-    let decoder: BodyDecoder
     private let log = Logger(label: "apiserver")
 
     package init(_ parts: Parts) {
         self.parts = parts
         discovery = DiscoveryDocuments(catalog: parts.catalog)
         openAPI = OpenAPIDocuments(catalog: parts.catalog)
-        decoder = BodyDecoder(graph: parts.catalog.graph)
     }
 
     package func handle(_ exchange: HTTPExchange) async {
@@ -125,7 +123,7 @@ package final class APIServer: HTTPHandler {
         }
         let body: [UInt8]
         switch format.encoding {
-        case .protobuf: body = (try? ProtobufCodec(parts.catalog.graph).encodeObject(error.status)) ?? JSONWriter.write(error.status)
+        case .protobuf: body = (try? ProtobufCodec(parts.catalog.canonical).encodeObject(error.status)) ?? JSONWriter.write(error.status)
         case .yaml: body = YAMLWriter.write(error.status)
         case .json: body = format.isPretty ? JSONWriter.writePretty(error.status) : JSONWriter.write(error.status)
         }

@@ -1,6 +1,6 @@
 package import Client
 import Core
-package import Machinery
+import Machinery
 package import Schema
 package import Store
 import Synchronization
@@ -70,13 +70,13 @@ package final class InProcessClient: ClusterClient {
 
     package func watch(
         _ resource: GroupVersionResource, _ options: ListOptions, from resourceVersion: Int64
-    ) -> AsyncThrowingStream<Client.WatchEvent, any Error> {
+    ) -> AsyncThrowingStream<ObjectEvent, any Error> {
         do {
             let served = try served(resource)
             let selection = try Selection(labels: options.labelSelector ?? "", fields: options.fieldSelector ?? "", served)
-            let queue = InProcessWatch(selection: selection) { [self] in try node($0, served) }
+            let queue = InProcessWatch(selection: selection) { [self] (record) throws(APIError) in try node(record, served) }
             let interest = WatchInterest(served.collection, namespace: options.namespace, name: nil)
-            do { queue.attach(try store.watch(interest, after: resourceVersion, limit: 100_000, sink: queue)) } catch {
+            do throws(StoreError) { queue.attach(try store.watch(interest, after: resourceVersion, limit: 100_000, sink: queue)) } catch {
                 throw error.apiError(served, name: "")
             }
             return AsyncThrowingStream { try await queue.next() }
@@ -113,7 +113,8 @@ package final class InProcessClient: ClusterClient {
         let verb = try PatchVerb(patch, PatchVerb.Kind(rawValue: type.rawValue) ?? .merge)
         let checks = writer.checks
         let options = context.options
-        let written = try await writer.update(served, namespace: key.namespace, name: key.name, subresource: subresource ?? "", context) { current throws(APIError) in
+        let written = try await writer.update(served, namespace: key.namespace, name: key.name, subresource: subresource ?? "", context) {
+            (current) throws(APIError) in
             let patched = try verb.apply(to: current, graph: served.graph, as: served.resource.message, served)
             return try checks.decode(patched, served, options) { _ in }
         }
@@ -144,7 +145,7 @@ package final class InProcessClient: ClusterClient {
 private final class InProcessWatch: WatchSink {
     private struct State {
         var batches: [WatchBatch] = []
-        var events: ArraySlice<Store.WatchEvent> = []
+        var events: ArraySlice<WatchEvent> = []
         var revision: Int64 = 0
         var ended: WatchEnd?
         var waiter: CheckedContinuation<Void, Never>?
@@ -178,9 +179,9 @@ private final class InProcessWatch: WatchSink {
         }?.resume()
     }
 
-    private enum Step { case event(Store.WatchEvent), bookmark(Int64), ended(WatchEnd), wait }
+    private enum Step { case event(WatchEvent), bookmark(Int64), ended(WatchEnd), wait }
 
-    func next() async throws -> Client.WatchEvent? {
+    func next() async throws -> ObjectEvent? {
         while true {
             try Task.checkCancellation()
             switch take() {
@@ -232,7 +233,7 @@ private final class InProcessWatch: WatchSink {
         }
     }
 
-    private func translate(_ event: Store.WatchEvent) throws(APIError) -> Client.WatchEvent? {
+    private func translate(_ event: WatchEvent) throws(APIError) -> ObjectEvent? {
         if event.record.isDeletion {
             guard event.previous.map(selection.matches) ?? true else { return nil }
             return .deleted(try node(event.record))

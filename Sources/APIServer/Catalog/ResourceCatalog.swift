@@ -1,3 +1,4 @@
+package import Machinery
 package import Schema
 import Synchronization
 
@@ -13,16 +14,18 @@ package final class ResourceCatalog: Sendable {
     }
 
     package let graph: Graph
+    package let canonical: Canonical
     private let state: Mutex<State>
 
     package init(graph: Graph) {
         self.graph = graph
+        canonical = Canonical(graph)
         var state = State()
         for resource in graph.resources where !resource.verbs.isEmpty {
             let (collection, storage) = ResourceCatalog.storage(of: resource, graph)
             state.add(
                 ServedResource(
-                    resource, graph: graph, collection: collection, storageAPIVersion: storage, selectableFields: SelectableFields.of(collection)))
+                    resource, canonical: canonical, collection: collection, storageAPIVersion: storage, selectableFields: SelectableFields.of(collection)))
         }
         self.state = Mutex(state)
     }

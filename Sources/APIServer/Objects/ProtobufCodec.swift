@@ -7,13 +7,8 @@ struct ProtobufCodec: Sendable {
     private let graph: Graph
     private let transcode: Transcode
 
-    init(_ graph: Graph) {
-        self.graph = graph
-        transcode = Transcode(Canonical(graph))
-    }
-
-    init(_ graph: Graph, _ canonical: Canonical) {
-        self.graph = graph
+    init(_ canonical: Canonical) {
+        graph = canonical.graph
         transcode = Transcode(canonical)
     }
 

@@ -18,17 +18,9 @@ package struct PostHandler: SubresourceHandler {
             throw APIError.methodNotSupported(resource.plural, group: resource.group, action: request.info.verb)
         }
         var context = try server.context(request)
-        var rendering = try server.rendering(request, resource)
-        rendering = Rendering(resource: resource, format: rendering.format, conversion: rendering.conversion)
-        let bytes = try await BodyDecoder.read(request)
-        let body = try server.decoder.object(bytes, BodyDecoder.mediaType(request), gvk: subresource.gvk)
-        var object = body.node
-        if let message = subresource.message {
-            do { object = try Canonical(resource.graph).decode(object, as: message).node } catch {
-                throw APIError.badRequest("\(subresource.gvk.kind) in version \"\(subresource.gvk.version)\" cannot be handled as a \(subresource.gvk.kind): \(error)")
-            }
-            Defaulting(resource.graph).apply(to: &object, as: message)
-        }
+        let rendering = try server.rendering(request, resource)
+        var object = try await RequestBody.object(request, resource.canonical, subresource.gvk, context.options.fieldValidation)
+        if let message = subresource.message { Defaulting(resource.graph).apply(to: &object, as: message) }
         if object["dryRun"].stringList.contains("All") || object["deleteOptions"]["dryRun"].stringList.contains("All") { context.options.isDryRun = true }
         let answer = try await action.post(object, resource, namespace: request.info.namespace, name: request.info.name, context)
         server.respond(request, status: 201, body: try rendering.object(answer), rendering)

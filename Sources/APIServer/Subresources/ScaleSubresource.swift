@@ -1,5 +1,6 @@
-import Machinery
+package import Machinery
 import Schema
+import Store
 import Tree
 
 /// `scale`: the number of replicas of anything that has some, as an `autoscaling/v1` Scale.
@@ -55,20 +56,17 @@ package struct ScaleSubresource: SubresourceHandler {
     ) async throws(APIError) -> @Sendable (Node) throws(APIError) -> Node {
         let gvk = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
         guard let message = resource.graph.message(of: gvk) else { throw APIError.pathNotFound }
-        let bytes = try await BodyDecoder.read(request)
-        let media = BodyDecoder.mediaType(request)
-        let graph = resource.graph
-        @Sendable func decode(_ node: Node) throws(APIError) -> Node {
-            do { return try Canonical(graph).decode(node, as: message).node } catch {
-                throw APIError.badRequest("Scale in version \"v1\" cannot be handled as a Scale: \(error)")
-            }
+        let canonical = resource.canonical
+        guard request.info.verb == "patch" else {
+            let body = try await RequestBody.object(request, canonical, gvk, context.options.fieldValidation)
+            return { _ throws(APIError) in body }
         }
-        if request.info.verb == "patch" {
-            let patch = try PatchVerb(bytes, mediaType: media, resource, acceptsStrategic: true)
-            return { scale throws(APIError) in try decode(try patch.apply(to: scale, graph: graph, as: message, resource)) }
+        let bytes = try await RequestBody.read(request)
+        let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: true)
+        return { (scale) throws(APIError) in
+            let patched = try patch.apply(to: scale, graph: canonical.graph, as: message, resource)
+            do throws(DecodingFailure) { return try canonical.decode(patched, as: message).node } catch { throw BodyDecoder.unhandled(gvk, as: gvk, error.description) }
         }
-        let body = try decode(try server.decoder.object(bytes, media, gvk: gvk).node)
-        return { _ throws(APIError) in body }
     }
 
     private static func check(_ scale: Node, _ current: Node, _ resource: ServedResource) throws(APIError) {

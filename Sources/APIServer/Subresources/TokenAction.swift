@@ -1,4 +1,4 @@
-package import Core
+import Core
 package import Machinery
 package import Store
 package import Tree
