@@ -48,7 +48,7 @@ let package = Package(
     targets: [
         // rank 0
         .target(name: "CLinux", path: "Sources/CLinux"),
-        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema"]),
+        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema", "Bootstrap"]),
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
         system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
         system("CCap", pkgConfig: "libcap", apt: "libcap-dev"),
@@ -76,7 +76,7 @@ let package = Package(
         // rank 6
         rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
-        rank("APIServer", ["Core", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),

@@ -14,4 +14,8 @@ typedef struct jangada_asset {
 jangada_asset jangada_schema(size_t index);
 extern const size_t jangada_schema_count;
 
+/// The roles and bindings, and the other objects, that every cluster starts with: YAML documents.
+jangada_asset jangada_bootstrap_rbac(void);
+jangada_asset jangada_bootstrap_objects(void);
+
 #endif
