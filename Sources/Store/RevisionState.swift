@@ -13,12 +13,12 @@ struct RevisionState: Sendable {
 
     /// One commit in the window: what it weighs and when it was.
     private struct Mark: Sendable {
-        let revision: Int64
+        var revision: Int64
         let time: Timestamp
-        let count: Int
-        let bytes: Int
+        var count: Int
+        var bytes: Int
         /// Whose logs hold its events.
-        let resources: Set<String>
+        var resources: Set<String>
     }
 
     private(set) var revision: Int64 = 0
@@ -124,12 +124,24 @@ struct RevisionState: Sendable {
         }
         guard record.revision <= compacted else {
             collections[key.resource]?.events.append(WatchEvent(record: record, previous: previous))
-            marks.append(Mark(revision: record.revision, time: time, count: 1, bytes: record.size, resources: [key.resource]))
+            remember(record, time)
             count += 1
             bytes += record.size
             return []
         }
         return (previous.map { [$0.revision] } ?? []) + (record.isDeletion ? [record.revision] : [])
+    }
+
+    /// The log does not tell where commits began; a few hundred rows of the same second are as good.
+    private mutating func remember(_ record: Record, _ time: Timestamp) {
+        guard let last = marks.indices.last, marks[last].time == time, marks[last].count < 256 else {
+            marks.append(Mark(revision: record.revision, time: time, count: 1, bytes: record.size, resources: [record.key.resource]))
+            return
+        }
+        marks[last].revision = record.revision
+        marks[last].count += 1
+        marks[last].bytes += record.size
+        marks[last].resources.insert(record.key.resource)
     }
 
     /// Goes on from a later revision than the log knows, as after a restored backup: all the past counts as gone.
