@@ -95,7 +95,7 @@ let package = Package(
             path: "Sources/jangada", swiftSettings: swift),
 
         // The sandbox init alone, for tests that must not re-execute their own runner.
-        .executableTarget(name: "sandbox-probe", dependencies: ["CLinux"], path: "Tests/SandboxProbe", swiftSettings: swift),
+        .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
 
         tests("CoreTests", ["Core"]),
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),

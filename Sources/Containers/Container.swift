@@ -1,5 +1,5 @@
 import CLinux
-package import Core
+import Core
 import Glibc
 package import Linux
 import Synchronization

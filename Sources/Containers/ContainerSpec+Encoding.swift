@@ -1,5 +1,5 @@
 import CLinux
-import Linux
+package import Linux
 
 /// Paths that the runtime chose for a container.
 struct ContainerPaths: Sendable {

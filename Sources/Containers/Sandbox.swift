@@ -1,7 +1,8 @@
 import CLinux
-package import Core
+import Core
 import Glibc
 package import Linux
+import Logging
 import Synchronization
 
 /// A pod's namespaces, held by its init process, and the containers in them.
@@ -94,7 +95,7 @@ package final class Sandbox: Sendable {
     }
 
     private func reap() {
-        guard let (child, token) = state.withLock({ $0.child }), let ended = try? child.reap(), ended != nil else { return }
+        guard let (child, token) = state.withLock({ $0.child }), (try? child.reap()) != nil else { return }
         if let loop = try? EventLoopThread.shared.get() { loop.unwatch(child.pidfd.raw, token) }
         state.withLock { $0.child = nil }
         markLost()
