@@ -46,6 +46,8 @@ package struct Field: Sendable {
         self.flags = flags
         self.rulesID = rulesID
     }
+
+    func with(flags: Flags) -> Field { Field(name: name, shape: shape, tag: tag, presence: presence, flags: flags, rulesID: rulesID) }
 }
 
 /// What the items of a list or the values of a map are.
@@ -79,6 +81,8 @@ package struct Message: Sendable {
     package let rulesID: RulesID
     package let unions: [Union]
 
+    /// An object within a custom resource's schema: documents describe it in place, since it has no definition of its own.
+    package var isAnonymous: Bool { openAPIPrefix.isEmpty }
     /// The type's own name: `PodSpec`.
     package var typeName: Substring { name[(name.lastIndex(of: ".").map(name.index(after:)) ?? name.startIndex)...] }
     /// The definition's name in OpenAPI documents: `io.k8s.api.core.v1.PodSpec`.

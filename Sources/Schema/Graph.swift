@@ -106,11 +106,14 @@ extension Graph {
     }
 
     /// The field that protobuf carries under a tag; nil for an unknown tag.
-    package func wireField(tag: Int, in id: MessageID) -> Field? {
+    package func wireField(tag: Int, in id: MessageID) -> Field? { wireIndex(tag: tag, in: id).map { wireFields[$0] } }
+
+    /// The place in `wireFields` of a tag's field: for walks that touch one property of it, which then need no copy.
+    package func wireIndex(tag: Int, in id: MessageID) -> Int? {
         let range = messages[Int(id.raw)].tags
         guard tag > 0, tag <= range.count else { return nil }
         let index = tagIndex[range.lowerBound + tag - 1]
-        return index < 0 ? nil : wireFields[Int(index)]
+        return index < 0 ? nil : Int(index)
     }
 
     /// By the short name: `core/v1.PodSpec`.
@@ -135,10 +138,28 @@ extension Graph {
     package func resource(_ gvr: GroupVersionResource) -> Resource? { resourceIndex[gvr].map { resources[$0] } }
     package func resource(of gvk: GroupVersionKind) -> Resource? { resourceOfKind[gvk].map { resources[$0] } }
 
-    /// FNV-1a over the name, seeded by the message.
+    /// Eight bytes a step: names are looked up for every key of every object.
     static func hash(_ name: String, _ id: MessageID) -> UInt32 {
-        var hash = 2_166_136_261 ^ (UInt32(bitPattern: id.raw) &* 0x9E37_79B1)
-        for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
-        return hash ^ (hash >> 15)
+        name.utf8.withContiguousStorageIfAvailable { hash(UnsafeRawBufferPointer($0), id) } ?? hash(slowly: name, id)
+    }
+
+    /// Strings bridged from elsewhere have no contiguous bytes; Linux has none of those, but the types allow them.
+    private static func hash(slowly name: String, _ id: MessageID) -> UInt32 { Array(name.utf8).withUnsafeBytes { hash($0, id) } }
+
+    private static func hash(_ bytes: UnsafeRawBufferPointer, _ id: MessageID) -> UInt32 {
+        var hash = UInt64(UInt32(bitPattern: id.raw)) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(bytes.count)
+        var index = 0
+        while index + 8 <= bytes.count {
+            hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x9FB2_1C65_1E98_DF25
+            hash ^= hash >> 32
+            index += 8
+        }
+        var rest: UInt64 = 0
+        while index < bytes.count {
+            rest = rest << 8 | UInt64(bytes[index])
+            index += 1
+        }
+        hash = (hash ^ rest) &* 0x9FB2_1C65_1E98_DF25
+        return UInt32(truncatingIfNeeded: hash ^ (hash >> 29))
     }
 }
