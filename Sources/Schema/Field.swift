@@ -74,7 +74,7 @@ package struct Message: Sendable {
     /// Its fields in `Graph.wireFields`, by ascending tag, inline messages as fields of their own: the protobuf view.
     package let wire: Range<Int>
     /// The dense range of `Graph.tagIndex` that maps tag - 1 to a wire field.
-    let tags: Range<Int>
+    @usableFromInline let tags: Range<Int>
     /// `.preservesUnknown`, `.defaults`, `.embedded` apply.
     package let flags: Field.Flags
     /// Rules on the object as a whole: `mapType` atomic, CEL validations, min and max properties.
