@@ -10,7 +10,7 @@ extension Graph {
         }
     }()
 
-    /// `builtIn`, read anew.
+    /// `builtIn`, read anew: for measuring.
     package static func fresh() throws(SchemaError) -> Graph { try Graph(files: builtInFiles()) }
 
     /// A graph of schema text; types may refer to types of later files, enumerations only to those of earlier ones.
