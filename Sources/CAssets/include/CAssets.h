@@ -10,7 +10,7 @@ typedef struct jangada_asset {
     size_t length;
 } jangada_asset;
 
-/// The schema text, one file per API group, in the order in which discovery lists the groups.
+/// The schema text, one file per API group: first what all share, then the groups in the order in which discovery lists them.
 jangada_asset jangada_schema(size_t index);
 extern const size_t jangada_schema_count;
 
