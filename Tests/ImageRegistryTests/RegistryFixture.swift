@@ -1,0 +1,68 @@
+import Core
+import Testing
+import Transport
+
+@testable import ImageRegistry
+@testable import OCI
+
+/// A registry on a free port of the loopback, with `meu-registry` and a credential for it.
+final class RegistryFixture: Sendable {
+    let path: String
+    let images: ImageStore
+    let directory: RegistryDirectory
+    let repositories: RepositoryStore
+    let server: HTTPServer
+    let port: Int
+    let user: String
+    let token: String
+    var host: String { "127.0.0.1:\(port)" }
+    var basic: String { "Basic " + Encoding.base64(Array("\(user):\(token)".utf8)) }
+
+    static func with(_ body: (RegistryFixture) async throws -> Void) async throws {
+        let fixture = try await RegistryFixture()
+        do { try await body(fixture) } catch {
+            await fixture.close()
+            throw error
+        }
+        await fixture.close()
+    }
+
+    private init() async throws {
+        path = "/tmp/jangada-registry-\(Identifier.suffix(10))"
+        try FileSystem.makeDirectories(path)
+        let content = try ContentStore(root: "\(path)/content")
+        images = try ImageStore(content: content)
+        directory = try RegistryDirectory(root: "\(path)/registry")
+        repositories = try RepositoryStore(root: "\(path)/registry", content: content)
+        try directory.create("meu-registry")
+        try directory.create("outro")
+        let made = try directory.createCredential(registry: "meu-registry", user: "ana")
+        (user, token) = ("ana", made.token)
+        server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: RegistryHandler(directory: directory, repositories: repositories))
+        try await server.start()
+        port = server.port ?? 0
+    }
+
+    private func close() async {
+        await server.shutdown(grace: .milliseconds(10))
+        try? FileSystem.removeTree(path)
+    }
+
+    /// A docker archive of one small image, as a file.
+    func archive(_ text: String = "hello", tag: String = "hello:1") throws -> String {
+        func tar(_ members: [(String, [UInt8])]) throws -> [UInt8] {
+            let target = MemoryTarget()
+            let writer = TarWriter(target)
+            for (path, bytes) in members { try writer.add(TarEntry(path: path, kind: .regular, mode: 0o644), bytes) }
+            try writer.finish()
+            return target.bytes
+        }
+        let layer = try tar([("hello", Array(text.utf8))])
+        let config = #"{"os":"linux","architecture":"\#(Platform.host.architecture)","config":{},"rootfs":{"type":"layers","diff_ids":["\#(ContentDigest(of: layer))"]}}"#
+        let manifest = #"[{"Config":"c.json","RepoTags":["\#(tag)"],"Layers":["l/layer.tar"]}]"#
+        let bytes = try tar([("l/layer.tar", layer), ("c.json", Array(config.utf8)), ("manifest.json", Array(manifest.utf8))])
+        let file = "\(path)/\(Identifier.suffix(8)).tar"
+        try FileSystem.writeAtomically(file, bytes)
+        return file
+    }
+}

@@ -1,7 +1,0 @@
-import Core
-import Testing
-import Transport
-import Tree
-
-@testable import ImageRegistry
-@testable import OCI
