@@ -91,7 +91,10 @@ let package = Package(
         // rank 9
         .executableTarget(
             name: "jangada",
-            dependencies: ["Core", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Core", "CLinux", "Tree", "Transport", "Store", "Client", "Machinery", "Schema", "Platform", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Sources/jangada", swiftSettings: swift),
 
         // The sandbox init alone, for tests that must not re-execute their own runner.
