@@ -11,7 +11,8 @@ package final class Container: Sendable {
     package let cgroup: Cgroup
     /// As the sandbox init got it; an exec inherits from it.
     let records: [UInt8]
-    unowned let sandbox: Sandbox
+    /// Strong: a caller may keep a container longer than its sandbox. Removal breaks the circle.
+    let sandbox: Sandbox
 
     private struct Life {
         var state: ContainerState

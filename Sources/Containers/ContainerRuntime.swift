@@ -36,8 +36,9 @@ package final class ContainerRuntime: Sendable {
     /// A running sandbox: namespaces made, hostname and sysctls set, ready for containers.
     package func createSandbox(_ spec: SandboxSpec) async throws -> Sandbox {
         try RuntimeLayout.check(spec.id)
-        guard sandbox(spec.id) == nil, !Files.exists(layout.sandbox(spec.id)) else { throw SystemFailure("create sandbox", spec.id, errno: EEXIST) }
         let directory = layout.sandbox(spec.id)
+        // Of two callers with the same id, one makes the directory.
+        guard mkdir(directory, 0o700) == 0 else { throw SystemFailure("create sandbox", spec.id) }
         let records = spec.encode(directory: directory)
         let sandbox = Sandbox(id: spec.id, runtime: self, records: records)
         do {

@@ -12,7 +12,9 @@ package struct ContainerSpec: Sendable {
     package var devices: [ContainerDevice] = ContainerDevice.standard
     package var maskedPaths = ContainerSpec.standardMaskedPaths
     package var readonlyPaths = ContainerSpec.standardReadonlyPaths
-    package var limits = CgroupLimits(devices: DeviceRule.standard)
+    package var limits = CgroupLimits()
+    /// nil: every device of the machine.
+    package var allowedDevices: [DeviceRule]? = DeviceRule.standard
     package var processIDs = ProcessIDs.own
     package var cgroupNamespace = true
     package var stdin = false

@@ -1,4 +1,6 @@
+package import Core
 import Glibc
+import Synchronization
 
 extension SeccompProfile {
     /// What containers get that ask for RuntimeDefault: equal in effect to containerd's. Everything unknown is EPERM. Some calls
@@ -43,6 +45,8 @@ extension SeccompProfile {
         (.perfmon, ["perf_event_open"]),
     ]
 
+    fileprivate static let gating: UInt64 = gated.reduce(0) { $0 | $1.0.bit }
+
     /// Safe for anyone, as containerd and Docker have settled it. ptrace is, since Linux 4.8 closed its way around filters.
     private static let always: [String] = Array(
         """
@@ -74,4 +78,17 @@ extension SeccompProfile {
         timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat
         uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev
         """.split(whereSeparator: { $0 == " " || $0 == "\n" }).map(String.init))
+}
+
+extension SeccompFilter {
+    private static let compiled = Mutex<[UInt64: SeccompFilter]>([:])
+
+    /// The default filter for a container with these capabilities; compiled once for each set that makes a difference.
+    package static func runtimeDefault(capabilities: UInt64) throws(SystemFailure) -> SeccompFilter {
+        let key = capabilities & SeccompProfile.gating
+        if let known = compiled.withLock({ $0[key] }) { return known }
+        let filter = try SeccompProfile.runtimeDefault(capabilities: key).compile()
+        compiled.withLock { $0[key] = filter }
+        return filter
+    }
 }

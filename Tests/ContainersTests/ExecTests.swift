@@ -132,4 +132,35 @@ struct ExecTests {
             #expect(try await all(client.stdout).utf8.count < 2_000_000)
         }
     }
+
+    @Test func aTerminalWaitsForItsClientButNotForever() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("read go; seq 1 400000; echo end")
+            spec.stdin = true
+            spec.process.terminal = true
+            spec.log = ContainerLog(path: machine.log(), rotateAt: 0)
+            let container = try sandbox.create(spec)
+            try await container.start()
+            let reader = try await container.attach(stdin: true)
+            let stuck = try await container.attach(stdin: false)
+            try await reader.stdin?.write(Array("go\n".utf8))
+            let text = try await all(reader.stdout)
+            #expect(text.contains("\r\n400000\r\nend\r\n"))
+            #expect(try await container.wait().code == 0)
+            #expect(try await all(stuck.stdout).utf8.count < 2_500_000)
+            #expect(try machine.lines().suffix(1) == ["stdout F end\r"] || machine.lines().last?.contains("end") == true)
+        }
+    }
+
+    @Test func aContainerWithoutAPlaceForItsLogDoesNotStart() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("true")
+            spec.log = ContainerLog(path: "\(machine.directory)/missing/0.log")
+            let container = try sandbox.create(spec)
+            let failure = await #expect(throws: SystemFailure.self) { try await container.start() }
+            #expect(failure?.errno == ENOENT)
+        }
+    }
 }

@@ -245,4 +245,34 @@ struct IsolationTests {
         }
         #expect(code == 0, "\(output)")
     }
+
+    /// On a machine with v1 the unified tree is there too, only without controllers: joining, killing and devices work as on v2.
+    @Test func theUnifiedHierarchyServesAsWell() async throws {
+        let unified = CgroupHierarchy(version: .v2, mounts: [:], root: "/sys/fs/cgroup/unified", controllers: [])
+        guard Files.exists("\(unified.root)/cgroup.controllers") else { return }
+        try await Machine.with(cgroups: unified) { machine in
+            let sandbox = try await machine.sandbox()
+            let container = try sandbox.create(
+                try machine.shell("cat /proc/self/cgroup | grep '^0:'; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg && echo open; exec sleep 100"))
+            try await container.start()
+            while try machine.lines().count < 2 { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(try machine.lines().first == "stdout F 0::/")
+            #expect(try machine.lines().last?.contains("not permitted") == true)
+            let session = try await container.exec(ExecSpec(arguments: ["sleep", "100"]))
+            #expect(Set(container.cgroup.processes()).contains(session.pid) && container.cgroup.processes().count == 2)
+            #expect(sandbox.cgroup.child("init").processes() == [sandbox.pid])
+            container.cgroup.killAll()
+            #expect(try await container.wait().code == 137)
+            #expect(try await session.wait() == 137)
+        }
+    }
+
+    @Test func theHostsProcessesAreNotSharedByAccident() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("true")
+            spec.processIDs = .sandbox
+            #expect(throws: SystemFailure.self) { _ = try sandbox.create(spec) }
+        }
+    }
 }
