@@ -150,7 +150,9 @@ package final class Container: Sendable {
         guard case .running(_, let startedAt) = state else { return }
         // It may have ended in the init's care, and only the news was lost.
         let path = sandbox.runtime.layout.paths(sandbox.id, id).state
-        if let record = (try? Files.read(path))?.record(JR_STATUS), let saved = ContainerState(record), saved.exit != nil { return update(saved) }
+        if let record = (try? Files.read(path))?.record(JR_STATUS), let saved = ContainerState(record), saved.exit != nil {
+            return update(saved)
+        }
         cgroup.killAll()
         update(.exited(ContainerExit(code: 255, signal: 0, startedAt: startedAt, finishedAt: .now(), oomKilled: false, witnessed: false)))
     }

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 package import Linux
 package import Logging
@@ -45,7 +45,9 @@ package final class ContainerRuntime: Sendable {
             try Files.makeDirectories("\(directory)/containers", mode: 0o700)
             try Files.replace("\(directory)/sandbox", records)
             try sandbox.cgroup.create()
-            for name in try sandbox.cgroup.apply(spec.limits) { log.debug("cgroup file missing", metadata: ["sandbox": "\(spec.id)", "file": "\(name)"]) }
+            for name in try sandbox.cgroup.apply(spec.limits) {
+                log.debug("cgroup file missing", metadata: ["sandbox": "\(spec.id)", "file": "\(name)"])
+            }
             let home = sandbox.cgroup.child(Sandbox.initGroup)
             try home.create()
             let child = try program.start(spec: spec, records: records, directory: directory, cgroup: home)

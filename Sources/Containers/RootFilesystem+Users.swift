@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 import Linux
 
@@ -45,7 +45,8 @@ package struct UserLookup: Sendable {
 
     package init(_ root: RootFilesystem) throws(SystemFailure) {
         self.init(
-            passwd: String(decoding: try root.read("/etc/passwd") ?? [], as: UTF8.self), group: String(decoding: try root.read("/etc/group") ?? [], as: UTF8.self))
+            passwd: String(decoding: try root.read("/etc/passwd") ?? [], as: UTF8.self),
+            group: String(decoding: try root.read("/etc/group") ?? [], as: UTF8.self))
     }
 
     package init(passwd: String, group: String) {
@@ -59,7 +60,9 @@ package struct UserLookup: Sendable {
         let wanted = parts.first ?? ""
         var found = Found(user: ContainerUser(), home: "/", name: "")
         let number = wanted.isEmpty ? 0 : UInt32(wanted)
-        let entry = passwd.first { $0.count >= 4 && (wanted.isEmpty ? $0[2] == "0" : $0[0] == wanted) } ?? passwd.first { $0.count >= 4 && number != nil && UInt32($0[2]) == number }
+        let entry =
+            passwd.first { $0.count >= 4 && (wanted.isEmpty ? $0[2] == "0" : $0[0] == wanted) }
+            ?? passwd.first { $0.count >= 4 && number != nil && UInt32($0[2]) == number }
         if let entry, let uid = UInt32(entry[2]), let gid = UInt32(entry[3]) {
             found.user = ContainerUser(uid: uid, gid: gid)
             found.name = String(entry[0])
@@ -67,7 +70,8 @@ package struct UserLookup: Sendable {
         } else if let number {
             found.user = ContainerUser(uid: number, gid: 0)
         } else {
-            throw SystemFailure("find user", String(wanted), errno: ENOENT, hint: "unable to find user \(wanted): no matching entries in passwd file")
+            throw SystemFailure(
+                "find user", String(wanted), errno: ENOENT, hint: "unable to find user \(wanted): no matching entries in passwd file")
         }
         if parts.count == 2, !parts[1].isEmpty {
             found.user.gid = try resolveGroup(String(parts[1]))

@@ -50,7 +50,9 @@ package final class Sandbox: Sendable {
     /// Prepares a container: directories, cgroup, limits. Nothing runs yet.
     package func create(_ spec: ContainerSpec) throws -> Container {
         try RuntimeLayout.check(spec.id)
-        guard spec.id != Sandbox.initGroup, container(spec.id) == nil else { throw SystemFailure("create container", spec.id, errno: EEXIST) }
+        guard spec.id != Sandbox.initGroup, container(spec.id) == nil else {
+            throw SystemFailure("create container", spec.id, errno: EEXIST)
+        }
         guard !spec.root.layers.isEmpty else { throw SystemFailure("create container", spec.id, errno: EINVAL, hint: "no layers") }
         // Without a shared namespace that would be the host's.
         guard spec.processIDs != .sandbox || sharesProcesses else {

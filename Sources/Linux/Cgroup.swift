@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// One control group: a directory in the unified tree, or the same path in each of v1's trees. Everything is idempotent.
@@ -95,7 +95,9 @@ package struct Cgroup: Sendable, Equatable {
     /// Stops or resumes every process.
     package func freeze(_ frozen: Bool) throws(SystemFailure) {
         if isUnified { return try Files.set("\(hierarchy.root)/\(path)/cgroup.freeze", frozen ? "1" : "0") }
-        guard let directory = directory("freezer") else { throw SystemFailure("freeze", path, errno: ENOTSUP, hint: "no freezer controller") }
+        guard let directory = directory("freezer") else {
+            throw SystemFailure("freeze", path, errno: ENOTSUP, hint: "no freezer controller")
+        }
         try Files.set("\(directory)/freezer.state", frozen ? "FROZEN" : "THAWED")
     }
 

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// How full a file system is, and how much a tree takes.

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 
 /// Tells that watched files or directories have changed, by inotify; what changed is for the caller to look up.
 /// Changes that come while nobody waits are one change.

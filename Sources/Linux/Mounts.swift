@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// Mounts in the daemon's own namespace, as volumes need them. Each call does one thing; undoing is idempotent.
@@ -24,12 +24,18 @@ package enum Mounts {
         let empty: UInt32 = 0x1000 /* AT_EMPTY_PATH */
         if readOnly {
             let flags = empty | (recursively ? UInt32(JANGADA_AT_RECURSIVE) : 0)
-            guard jangada_mount_setattr(held.raw, "", flags, UInt64(JANGADA_ATTR_RDONLY), 0, 0) == 0 else { throw SystemFailure("mount_setattr", target) }
+            guard jangada_mount_setattr(held.raw, "", flags, UInt64(JANGADA_ATTR_RDONLY), 0, 0) == 0 else {
+                throw SystemFailure("mount_setattr", target)
+            }
         }
-        guard jangada_move_mount(held.raw, "", AT_FDCWD, target, UInt32(JANGADA_MOVE_F_EMPTY_PATH)) == 0 else { throw SystemFailure("move_mount", target) }
+        guard jangada_move_mount(held.raw, "", AT_FDCWD, target, UInt32(JANGADA_MOVE_F_EMPTY_PATH)) == 0 else {
+            throw SystemFailure("move_mount", target)
+        }
     }
 
-    package static func mountFilesystem(_ type: String, source: String, at target: String, flags: UInt = 0, options: String = "") throws(SystemFailure) {
+    package static func mountFilesystem(_ type: String, source: String, at target: String, flags: UInt = 0, options: String = "")
+        throws(SystemFailure)
+    {
         guard mount(source, target, type, flags, options) == 0 else { throw SystemFailure("mount", target, hint: type) }
     }
 
@@ -65,7 +71,9 @@ package enum Mounts {
         let bytes = Array(text.utf8)
         var at = 0
         while at < bytes.count {
-            if bytes[at] == 0x5C, at + 3 < bytes.count, let value = UInt8(String(decoding: bytes[(at + 1)...(at + 3)], as: UTF8.self), radix: 8) {
+            if bytes[at] == 0x5C, at + 3 < bytes.count,
+                let value = UInt8(String(decoding: bytes[(at + 1)...(at + 3)], as: UTF8.self), radix: 8)
+            {
                 out.append(value)
                 at += 4
             } else {

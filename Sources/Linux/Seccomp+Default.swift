@@ -14,7 +14,8 @@ extension SeccompProfile {
         #if arch(x86_64)
             rules.append(Rule(["arch_prctl", "modify_ldt"], .allow))
         #elseif arch(arm64)
-            rules.append(Rule(["arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint", "cacheflush", "set_tls"], .allow))
+            rules.append(
+                Rule(["arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint", "cacheflush", "set_tls"], .allow))
         #endif
         for (capability, names) in gated where capabilities & capability.bit != 0 { rules.append(Rule(names, .allow)) }
         if capabilities & Capability.sysAdmin.bit == 0 {
@@ -34,12 +35,16 @@ extension SeccompProfile {
         (
             .sysAdmin,
             [
-                "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount", "mount_setattr", "move_mount",
-                "open_tree", "perf_event_open", "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount", "umount2", "unshare",
+                "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount",
+                "mount_setattr", "move_mount",
+                "open_tree", "perf_event_open", "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount",
+                "umount2", "unshare",
             ]
         ),
-        (.sysBoot, ["reboot"]), (.sysChroot, ["chroot"]), (.sysModule, ["delete_module", "init_module", "finit_module"]), (.sysPacct, ["acct"]),
-        (.sysPtrace, ["kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace"]), (.sysRawio, ["iopl", "ioperm"]),
+        (.sysBoot, ["reboot"]), (.sysChroot, ["chroot"]), (.sysModule, ["delete_module", "init_module", "finit_module"]),
+        (.sysPacct, ["acct"]),
+        (.sysPtrace, ["kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace"]),
+        (.sysRawio, ["iopl", "ioperm"]),
         (.sysTime, ["settimeofday", "stime", "clock_settime", "clock_settime64"]), (.sysTtyConfig, ["vhangup"]),
         (.sysNice, ["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]), (.syslog, ["syslog"]), (.bpf, ["bpf"]),
         (.perfmon, ["perf_event_open"]),

@@ -13,7 +13,9 @@ struct ExecTests {
         return String(decoding: out, as: UTF8.self)
     }
 
-    private func withSleeper(_ change: (inout ContainerSpec) -> Void = { _ in }, _ body: (Machine, Container) async throws -> Void) async throws {
+    private func withSleeper(_ change: (inout ContainerSpec) -> Void = { _ in }, _ body: (Machine, Container) async throws -> Void)
+        async throws
+    {
         try await Machine.with { machine in
             let sandbox = try await machine.sandbox()
             var spec = try machine.shell("exec sleep 1000")
@@ -40,7 +42,10 @@ struct ExecTests {
     @Test func itRunsInTheContainersNamespacesAndGroups() async throws {
         try await withSleeper({ $0.process.environment.append("FROM=container") }) { _, container in
             let session = try await container.exec(
-                ExecSpec(arguments: ["/bin/sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '; echo $FROM; for n in mnt pid net ipc uts cgroup; do [ $(readlink /proc/1/ns/$n) = $(readlink /proc/self/ns/$n) ] || echo not in $n; done"]))
+                ExecSpec(arguments: [
+                    "/bin/sh", "-c",
+                    "cat /proc/1/cmdline | tr '\\0' ' '; echo $FROM; for n in mnt pid net ipc uts cgroup; do [ $(readlink /proc/1/ns/$n) = $(readlink /proc/self/ns/$n) ] || echo not in $n; done",
+                ]))
             #expect(try await all(session.stdout) == "sleep 1000 container\n")
             let sleeper = try await container.exec(ExecSpec(arguments: ["sleep", "100"]))
             #expect(container.cgroup.processes().contains(sleeper.pid))

@@ -115,7 +115,9 @@ struct LifecycleTests {
                 seen.append(event)
                 if seen.count == 2 { break }
             }
-            #expect(seen.contains(.exited(sandbox: "box", container: "main", exit)) && seen.contains(.started(sandbox: "box", container: "main")))
+            #expect(
+                seen.contains(.exited(sandbox: "box", container: "main", exit))
+                    && seen.contains(.started(sandbox: "box", container: "main")))
         }
     }
 
@@ -167,7 +169,9 @@ struct LifecycleTests {
 
     @Test func idsThatArePathsAreRefused() async throws {
         try await Machine.with { machine in
-            await #expect(throws: SystemFailure.self) { _ = try await machine.runtime.createSandbox(SandboxSpec(id: "../x", cgroup: "\(machine.name)/x")) }
+            await #expect(throws: SystemFailure.self) {
+                _ = try await machine.runtime.createSandbox(SandboxSpec(id: "../x", cgroup: "\(machine.name)/x"))
+            }
             let sandbox = try await machine.sandbox()
             for id in ["", ".", "a/b", "..", "init", String(repeating: "x", count: 200)] {
                 #expect(throws: SystemFailure.self) { _ = try sandbox.create(machine.spec(["true"], id: id)) }

@@ -34,11 +34,15 @@ final class Machine: Sendable {
         name = "jangada-test-\(Identifier.suffix(8))"
         directory = "/var/tmp/\(name)"
         try Files.makeDirectories("\(directory)/image")
-        for link in ["bin", "sbin", "lib", "lib64"] where !Files.isDirectory("/\(link)") { symlink("usr/\(link)", "\(directory)/image/\(link)") }
+        for link in ["bin", "sbin", "lib", "lib64"] where !Files.isDirectory("/\(link)") {
+            symlink("usr/\(link)", "\(directory)/image/\(link)")
+        }
         for path in ["usr", "etc", "tmp", "proc", "sys", "dev"] { try Files.makeDirectories("\(directory)/image/\(path)") }
         chmod("\(directory)/image/tmp", 0o1777)
-        try Files.replace("\(directory)/image/etc/passwd", Array("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".utf8), mode: 0o644)
-        runtime = try ContainerRuntime(stateDirectory: "\(directory)/state", runtimeDirectory: "\(directory)/run", program: try Machine.program(), cgroups: cgroups)
+        try Files.replace(
+            "\(directory)/image/etc/passwd", Array("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".utf8), mode: 0o644)
+        runtime = try ContainerRuntime(
+            stateDirectory: "\(directory)/state", runtimeDirectory: "\(directory)/run", program: try Machine.program(), cgroups: cgroups)
     }
 
     static func with(cgroups: CgroupHierarchy? = nil, _ body: (Machine) async throws -> Void) async throws {

@@ -10,10 +10,12 @@ struct UserLookupTests {
         passwd: "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n1234:x:5:6::/n:/bin/sh\n",
         group: "root:x:0:\napp:x:1001:\nwheel:x:10:root,app\nextra:x:20:app\n")
 
-    @Test(arguments: [
-        ("", 0, 0, [10], "/root"), ("app", 1000, 1001, [10, 20], "/home/app"), ("1000", 1000, 1001, [10, 20], "/home/app"), ("app:wheel", 1000, 10, [], "/home/app"),
-        ("77", 77, 0, [], "/"), ("77:88", 77, 88, [], "/"), ("1234", 5, 6, [], "/n"),
-    ] as [(String, UInt32, UInt32, [UInt32], String)])
+    @Test(
+        arguments: [
+            ("", 0, 0, [10], "/root"), ("app", 1000, 1001, [10, 20], "/home/app"), ("1000", 1000, 1001, [10, 20], "/home/app"),
+            ("app:wheel", 1000, 10, [], "/home/app"),
+            ("77", 77, 0, [], "/"), ("77:88", 77, 88, [], "/"), ("1234", 5, 6, [], "/n"),
+        ] as [(String, UInt32, UInt32, [UInt32], String)])
     func usersAreFoundAsInOtherRuntimes(text: String, uid: UInt32, gid: UInt32, groups: [UInt32], home: String) throws {
         let found = try users.resolve(text)
         #expect(found.user == ContainerUser(uid: uid, gid: gid, groups: groups) && found.home == home)
