@@ -105,7 +105,7 @@ package final class Container: Sendable {
         if case .running = state { try await stop(grace: .zero) }
         _ = try? await sandbox.request(JANGADA_FORGET, head().bytes)
         try await cgroup.destroy()
-        removeFiles()
+        try removeFiles()
         sandbox.forget(self)
     }
 
@@ -157,9 +157,10 @@ package final class Container: Sendable {
         update(.exited(ContainerExit(code: 255, signal: 0, startedAt: startedAt, finishedAt: .now(), oomKilled: false, witnessed: false)))
     }
 
-    func removeFiles() {
+    /// The spec goes last: as long as it is there, an adopting daemon knows of the rest.
+    func removeFiles() throws(SystemFailure) {
         let layout = sandbox.runtime.layout
-        try? Files.removeTree("\(layout.writable)/\(id)")
-        try? Files.removeTree(layout.container(sandbox.id, id))
+        try Files.removeTree("\(layout.writable)/\(id)")
+        try Files.removeTree(layout.container(sandbox.id, id))
     }
 }

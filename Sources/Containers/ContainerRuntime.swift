@@ -36,6 +36,8 @@ package final class ContainerRuntime: Sendable {
     /// A running sandbox: namespaces made, hostname and sysctls set, ready for containers.
     package func createSandbox(_ spec: SandboxSpec) async throws -> Sandbox {
         try RuntimeLayout.check(spec.id)
+        // Everything in that group is killed when the sandbox goes.
+        guard !cgroups.group(spec.cgroup).path.isEmpty else { throw SystemFailure("create sandbox", spec.id, errno: EINVAL, hint: "no cgroup") }
         let directory = layout.sandbox(spec.id)
         // Of two callers with the same id, one makes the directory.
         guard mkdir(directory, 0o700) == 0 else { throw SystemFailure("create sandbox", spec.id) }

@@ -75,7 +75,7 @@ package final class Sandbox: Sendable {
             limits.devices = spec.allowedDevices
             container.note(skipped: try group.apply(limits))
         } catch {
-            container.removeFiles()
+            try? container.removeFiles()
             throw error
         }
         state.withLock { $0.containers[spec.id] = container }
@@ -88,7 +88,7 @@ package final class Sandbox: Sendable {
         if let connection = state.withLock({ $0.connection }) { _ = try? await connection.request(JANGADA_SHUTDOWN) }
         try await cgroup.destroy()
         markLost()
-        for container in containers { container.removeFiles() }
+        for container in containers { try container.removeFiles() }
         try Files.removeTree(runtime.layout.sandbox(id))
         state.withLock { $0.containers = [:] }
         runtime.forget(self)

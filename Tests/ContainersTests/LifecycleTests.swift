@@ -196,6 +196,10 @@ struct LifecycleTests {
             await #expect(throws: SystemFailure.self) {
                 _ = try await machine.runtime.createSandbox(SandboxSpec(id: "../x", cgroup: "\(machine.name)/x"))
             }
+            for group in ["", "/", ".."] {
+                await #expect(throws: SystemFailure.self) { _ = try await machine.runtime.createSandbox(SandboxSpec(id: "rootless", cgroup: group)) }
+            }
+            await #expect(throws: SystemFailure.self) { try await machine.runtime.cgroups.group("/").destroy() }
             let sandbox = try await machine.sandbox()
             for id in ["", ".", "a/b", "..", "init", String(repeating: "x", count: 200)] {
                 #expect(throws: SystemFailure.self) { _ = try sandbox.create(machine.spec(["true"], id: id)) }
