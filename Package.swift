@@ -70,7 +70,7 @@ let package = Package(
         rank("HostNetwork", ["Core", "Linux", "Transport", log]),
         // rank 4
         rank("Machinery", ["Core", "Tree", "Schema"]),
-        rank("Containers", ["Core", "Linux", "CLinux", "OCI", log]),
+        rank("Containers", ["Core", "Linux", "CLinux", log]),
         // rank 5
         rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
         // rank 6
