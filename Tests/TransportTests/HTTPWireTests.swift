@@ -15,7 +15,7 @@ import Testing
             let socket = try RawSocket(port: endpoint.port)
             defer { socket.close() }
             socket.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbodyGET /3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            let all = socket.read()
+            let all = await socket.read()
             let order = ["answer /1", "answer /2", "answer /3"].compactMap { all.ranges(of: $0).first?.lowerBound }
             #expect(order.count == 3)
             #expect(order == order.sorted())
@@ -33,13 +33,13 @@ import Testing
             let reads = try RawSocket(port: endpoint.port)
             defer { reads.close() }
             reads.send("PUT /read HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-            #expect(reads.read(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+            #expect(await reads.read(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
             reads.send("ok")
-            #expect(reads.read(until: "ok").hasPrefix("HTTP/1.1 200 OK"))
+            #expect(await reads.read(until: "ok").hasPrefix("HTTP/1.1 200 OK"))
             let refuses = try RawSocket(port: endpoint.port)
             defer { refuses.close() }
             refuses.send("PUT /no HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-            let answer = refuses.read()
+            let answer = await refuses.read()
             #expect(answer.hasPrefix("HTTP/1.1 403"))
             #expect(answer.contains("Connection: close"))
         }
@@ -55,7 +55,7 @@ import Testing
             let socket = try RawSocket(port: endpoint.port)
             defer { socket.close() }
             socket.send(request)
-            #expect(socket.read().hasPrefix("HTTP/1.1 400 "))
+            #expect(await socket.read().hasPrefix("HTTP/1.1 400 "))
         }
         #expect(reached.withLock { $0 } == 0)
     }
@@ -71,9 +71,9 @@ import Testing
             dribbling.send("GET / HTTP/1.1\r\nHo")
             idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             let started = ContinuousClock.now
-            #expect(silent.read() == "")
-            #expect(dribbling.read() == "")
-            #expect(idle.read().hasPrefix("HTTP/1.1 200"))
+            #expect(await silent.read() == "")
+            #expect(await dribbling.read() == "")
+            #expect(await idle.read().hasPrefix("HTTP/1.1 200"))
             #expect(ContinuousClock.now - started < .seconds(3))
             for socket in [silent, dribbling, idle] { socket.close() }
         }

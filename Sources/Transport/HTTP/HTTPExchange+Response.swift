@@ -114,7 +114,7 @@ extension HTTPExchange {
             let buffer = try await reader.read(
                 fileHandle: file, fromOffset: at, byteCount: min(left, HTTPExchange.window), allocator: ByteBufferAllocator())
             guard buffer.readableBytes > 0 else { throw TransportError.malformed("file is shorter than announced") }
-            try await write(Array(buffer.readableBytesView))
+            try await write(Array(buffer: buffer))
             at += Int64(buffer.readableBytes)
             left -= buffer.readableBytes
         }
