@@ -62,8 +62,8 @@ import Testing
 
     @Test func slowAndSilentClientsAreCutOff() async throws {
         var limits = HTTPServerLimits()
-        limits.head = .milliseconds(150)
-        limits.idle = .milliseconds(150)
+        limits.head = .milliseconds(800)
+        limits.idle = .milliseconds(800)
         try await withServer(limits: limits) { $0.respond(status: 200) } _: { _, endpoint in
             let silent = try RawSocket(port: endpoint.port)
             let dribbling = try RawSocket(port: endpoint.port)
@@ -74,7 +74,7 @@ import Testing
             #expect(await silent.read() == "")
             #expect(await dribbling.read() == "")
             #expect(await idle.read().hasPrefix("HTTP/1.1 200"))
-            #expect(ContinuousClock.now - started < .seconds(3))
+            #expect(ContinuousClock.now - started < .seconds(20))
             for socket in [silent, dribbling, idle] { socket.close() }
         }
     }
@@ -143,8 +143,8 @@ import Testing
         var iterator = entered.stream.makeAsyncIterator()
         await iterator.next()
         let started = ContinuousClock.now
-        await server.shutdown(grace: .seconds(10))
-        #expect(ContinuousClock.now - started < .seconds(5))
+        await server.shutdown(grace: .seconds(30))
+        #expect(ContinuousClock.now - started < .seconds(25))
         #expect(text(try await answer) == "done")
         #expect(server.connectionCount == 0)
         await #expect(throws: (any Error).self) { try await client.send(HTTPClientRequest("GET", endpoint, "/")) }
