@@ -93,7 +93,7 @@ struct SchemaText {
         var draft: GraphBuilder.Draft
     }
 
-    init() {}
+    init() { builder.messageIndex.reserveCapacity(1024) }
 
     func fail(_ message: String) -> SchemaError { SchemaError(place: file, line: line, message: message) }
 }
