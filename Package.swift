@@ -96,7 +96,7 @@ let package = Package(
 
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
-        tests("OCITests", ["OCI", "Tree", "Core"]),
+        tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
