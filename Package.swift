@@ -97,6 +97,7 @@ let package = Package(
         tests("CoreTests", ["Core"]),
         tests("TreeTests", ["Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
+        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
