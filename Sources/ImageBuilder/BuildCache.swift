@@ -22,11 +22,14 @@ struct BuildCache: Sendable {
 
     /// Nil where the step was not run yet, or its layer has been collected since.
     func find(_ key: ContentDigest) -> Entry? {
-        guard let bytes = try? FileSystem.readFile("\(root)/\(key.hex).json"), let node = try? JSONReader.read(bytes), let created = node["created"].string else {
+        guard let bytes = try? FileSystem.readFile("\(root)/\(key.hex).json"), let node = try? JSONReader.read(bytes),
+            let created = node["created"].string
+        else {
             return nil
         }
         guard node.has("layer") else { return Entry(layer: nil, diff: nil, created: created) }
-        guard let layer = try? Descriptor(node["layer"], "layer"), let diff = node["diff"].string.flatMap({ ContentDigest($0) }), content.touch(layer.digest) != nil
+        guard let layer = try? Descriptor(node["layer"], "layer"), let diff = node["diff"].string.flatMap({ ContentDigest($0) }),
+            content.touch(layer.digest) != nil
         else { return nil }
         return Entry(layer: layer, diff: diff, created: created)
     }

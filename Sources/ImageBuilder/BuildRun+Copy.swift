@@ -10,11 +10,15 @@ extension BuildRun {
         }
         let arguments = try instruction.exec.map { try $0.map { try words.expand($0) } } ?? words.split(instruction.text)
         guard arguments.count >= 2, let last = arguments.last else {
-            throw BuildError(instruction.line, "\(instruction.keyword) requires at least two arguments, but only one was provided. Destination could not be determined.")
+            throw BuildError(
+                instruction.line,
+                "\(instruction.keyword) requires at least two arguments, but only one was provided. Destination could not be determined.")
         }
         let sources = Array(arguments.dropLast())
         guard sources.count == 1 || last.hasSuffix("/") || last == "." else {
-            throw BuildError(instruction.line, "When using \(instruction.keyword) with more than one source file, the destination must be a directory and end with a /")
+            throw BuildError(
+                instruction.line,
+                "When using \(instruction.keyword) with more than one source file, the destination must be a directory and end with a /")
         }
         let rootfs = LayeredTree(layers: try await directories(state))
         let tree: LayeredTree
@@ -25,7 +29,9 @@ extension BuildRun {
         }
         let owner = try instruction.flag("chown").map { try Accounts(rootfs).owner(try words.expand($0), instruction.line) }
         let mode = try instruction.flag("chmod").map { text throws(BuildError) in
-            guard let mode = UInt32(text, radix: 8), mode <= 0o7777 else { throw BuildError(instruction.line, "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777") }
+            guard let mode = UInt32(text, radix: 8), mode <= 0o7777 else {
+                throw BuildError(instruction.line, "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777")
+            }
             return mode
         }
         var plan = CopyPlan(line: instruction.line, owner: owner, mode: mode, ignore: instruction.flag("from") == nil ? ignore : nil)
@@ -72,11 +78,15 @@ extension BuildRun {
         return Place(path: parts.joined(separator: "/"), isDirectory: isDirectory)
     }
 
-    private func add(_ source: String, _ instruction: Instruction, _ words: Words, _ tree: LayeredTree, _ place: Place, _ plan: inout CopyPlan) throws {
+    private func add(
+        _ source: String, _ instruction: Instruction, _ words: Words, _ tree: LayeredTree, _ place: Place, _ plan: inout CopyPlan
+    ) throws {
         func below(_ name: String) -> String { place.path.isEmpty ? name : "\(place.path)/\(name)" }
         if source.hasPrefix("<<") {
             let name = source.dropFirst(2).drop { $0 == "-" }.filter { $0 != "\"" && $0 != "'" }
-            guard let document = instruction.heredocs.first(where: { $0.name == name }) else { throw BuildError(instruction.line, "no heredoc \(name)") }
+            guard let document = instruction.heredocs.first(where: { $0.name == name }) else {
+                throw BuildError(instruction.line, "no heredoc \(name)")
+            }
             let text = document.expands ? try words.expandDocument(document.content) : document.content
             return plan.add(bytes: Array(text.utf8), to: place.isDirectory ? below(document.name) : place.path)
         }
@@ -85,7 +95,10 @@ extension BuildRun {
         }
         let matches = try expandPattern(source, tree, plan.ignore)
         guard !matches.isEmpty else {
-            throw BuildError(instruction.line, "failed to compute cache key: failed to calculate checksum: \"/\(source.split(separator: "/").joined(separator: "/"))\": not found")
+            throw BuildError(
+                instruction.line,
+                "failed to compute cache key: failed to calculate checksum: \"/\(source.split(separator: "/").joined(separator: "/"))\": not found"
+            )
         }
         for path in matches {
             guard let found = try tree.find(path) else { continue }
@@ -109,7 +122,9 @@ extension BuildRun {
             let isPattern = part.contains { "*?[\\".contains($0) }
             for path in paths {
                 if !isPattern {
-                    if try tree.find((path + [String(part)]).joined(separator: "/"), following: false) != nil { next.append(path + [String(part)]) }
+                    if try tree.find((path + [String(part)]).joined(separator: "/"), following: false) != nil {
+                        next.append(path + [String(part)])
+                    }
                     continue
                 }
                 guard let here = try tree.find(path.joined(separator: "/")), here.status.isDirectory else { continue }
@@ -125,7 +140,9 @@ extension BuildRun {
         return (try? TarReader(stream).next()) != nil
     }
 
-    mutating func workingDirectory(_ instruction: Instruction, _ words: Words, _ state: inout StageState, _ progress: BuildProgress.Step) async throws {
+    mutating func workingDirectory(_ instruction: Instruction, _ words: Words, _ state: inout StageState, _ progress: BuildProgress.Step)
+        async throws
+    {
         let path = state.absolute(try words.expand(instruction.text))
         state.config["WorkingDir"] = .string(path)
         let rootfs = LayeredTree(layers: try await directories(state))
@@ -168,6 +185,7 @@ struct Accounts {
                 if fields.count > 2, fields[0] == name, let number = UInt32(fields[2]) { return number }
             }
         }
-        throw BuildError(line, "unable to convert uid/gid chown string to host mapping: can't find uid for user \(name): no such user: \(name)")
+        throw BuildError(
+            line, "unable to convert uid/gid chown string to host mapping: can't find uid for user \(name): no such user: \(name)")
     }
 }

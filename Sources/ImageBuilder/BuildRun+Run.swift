@@ -8,7 +8,9 @@ extension BuildRun {
             throw BuildError(instruction.line, "unknown flag: --\(unknown)")
         }
         if instruction.flag("mount") != nil { throw BuildError(instruction.line, "RUN --mount is not supported") }
-        guard let sandbox = builder.sandbox else { throw BuildError(instruction.line, "RUN needs a container runtime, and none is at hand") }
+        guard let sandbox = builder.sandbox else {
+            throw BuildError(instruction.line, "RUN needs a container runtime, and none is at hand")
+        }
         var input: [UInt8] = []
         var arguments = instruction.exec ?? state.shell + [instruction.text]
         if let document = instruction.heredocs.first {
@@ -31,8 +33,10 @@ extension BuildRun {
                     .utf8))
         let lower = try await directories(state)
         let command = SandboxCommand(
-            lower: lower, upper: try builder.layers.scratch(), arguments: arguments0, environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
-            workingDirectory: state.workingDirectory, user: state.config["User"].string ?? "", input: input, network: instruction.flag("network") ?? "default")
+            lower: lower, upper: try builder.layers.scratch(), arguments: arguments0,
+            environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
+            workingDirectory: state.workingDirectory, user: state.config["User"].string ?? "", input: input,
+            network: instruction.flag("network") ?? "default")
         defer { try? FileSystem.removeTree(command.upper) }
         let content = builder.images.content
         let threads = builder.threads
@@ -42,7 +46,8 @@ extension BuildRun {
             let code = try await sandbox.run(command) { splitter.feed($0) }
             splitter.finish()
             guard code == 0 else {
-                throw BuildError(instruction.line, "process \"\(arguments0.joined(separator: " "))\" did not complete successfully: exit code: \(code)")
+                throw BuildError(
+                    instruction.line, "process \"\(arguments0.joined(separator: " "))\" did not complete successfully: exit code: \(code)")
             }
             return try await threads.run {
                 let recorder = try LayerRecorder(content)

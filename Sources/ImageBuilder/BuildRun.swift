@@ -15,7 +15,8 @@ struct BuildRun {
     private var globals: [String: String] = [:]
 
     init(
-        builder: ImageBuilder, request: BuildRequest, dockerfile: Dockerfile, ignore: IgnoreRules, lease: ContentLease, output: BuildProgress, now: String
+        builder: ImageBuilder, request: BuildRequest, dockerfile: Dockerfile, ignore: IgnoreRules, lease: ContentLease,
+        output: BuildProgress, now: String
     ) {
         self.builder = builder
         self.request = request
@@ -106,9 +107,12 @@ struct BuildRun {
     private func image(_ base: String, _ line: Int) throws -> StageState {
         if base == "scratch" { return .scratch(request.platform) }
         let reference: ImageReference
-        do { reference = try ImageReference(parsing: base).withDefaultTag } catch { throw BuildError(line, "failed to parse stage name \"\(base)\": \(error)") }
+        do { reference = try ImageReference(parsing: base).withDefaultTag } catch {
+            throw BuildError(line, "failed to parse stage name \"\(base)\": \(error)")
+        }
         guard let record = builder.images[reference.description] else {
-            throw BuildError(line, "\(base): failed to resolve source metadata for \(reference): \(reference): not found (pull or load it first)")
+            throw BuildError(
+                line, "\(base): failed to resolve source metadata for \(reference): \(reference): not found (pull or load it first)")
         }
         lease.add(record.target.digest)
         let (_, manifest) = try builder.images.manifest(of: record.target, platform: request.platform)
@@ -152,7 +156,8 @@ struct BuildRun {
 
     /// Takes the step's layer from the cache, or makes it.
     func layer(
-        _ key: ContentDigest, _ words: String, _ state: inout StageState, _ progress: BuildProgress.Step, _ make: () async throws -> BuildCache.Entry
+        _ key: ContentDigest, _ words: String, _ state: inout StageState, _ progress: BuildProgress.Step,
+        _ make: () async throws -> BuildCache.Entry
     ) async throws {
         state.key = key
         if request.usesCache, let entry = builder.cache.find(key) {

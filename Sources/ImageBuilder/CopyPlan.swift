@@ -45,7 +45,9 @@ struct CopyPlan {
     mutating func add(_ found: LayeredTree.Found, of tree: LayeredTree, to path: String) throws {
         switch found.status.kind {
         case .directory:
-            if !path.isEmpty { items.append(Item(entry: entry(path + "/", .directory, found.status.permissions, found.status), source: .none)) }
+            if !path.isEmpty {
+                items.append(Item(entry: entry(path + "/", .directory, found.status.permissions, found.status), source: .none))
+            }
             for name in try tree.list(found.parts) {
                 let parts = found.parts + [name]
                 guard let child = try tree.find(parts.joined(separator: "/"), following: false) else { continue }
@@ -57,7 +59,10 @@ struct CopyPlan {
                 try add(child, of: tree, to: path.isEmpty ? name : "\(path)/\(name)")
             }
         case .regular:
-            items.append(Item(entry: entry(path, .regular, found.status.permissions, found.status, size: found.status.size), source: .file(found.file)))
+            items.append(
+                Item(
+                    entry: entry(path, .regular, found.status.permissions, found.status, size: found.status.size), source: .file(found.file)
+                ))
         case .symlink:
             var link = entry(path, .symlink, 0o777, found.status)
             link.link = try FileSystem.readLink(found.file)
@@ -83,7 +88,9 @@ struct CopyPlan {
 
     private func entry(_ path: String, _ kind: TarEntry.Kind, _ mode: UInt32, _ status: FileStatus?, size: Int64 = 0) -> TarEntry {
         // No time of the context: the same content gives the same layer on every machine.
-        TarEntry(path: path, kind: kind, mode: kind == .symlink ? 0o777 : self.mode ?? mode, user: owner?.user ?? 0, group: owner?.group ?? 0, size: size)
+        TarEntry(
+            path: path, kind: kind, mode: kind == .symlink ? 0o777 : self.mode ?? mode, user: owner?.user ?? 0, group: owner?.group ?? 0,
+            size: size)
     }
 
     /// Of everything that ends up in the layer.
@@ -91,7 +98,8 @@ struct CopyPlan {
         var hash = MessageDigest(.sha256)
         for item in items {
             let entry = item.entry
-            hash.update(Array("\(entry.path)\0\(entry.kind)\0\(entry.mode)\0\(entry.user)\0\(entry.group)\0\(entry.link)\0\(entry.size)\0".utf8))
+            hash.update(
+                Array("\(entry.path)\0\(entry.kind)\0\(entry.mode)\0\(entry.user)\0\(entry.group)\0\(entry.link)\0\(entry.size)\0".utf8))
             switch item.source {
             case .none: break
             case .bytes(let bytes): hash.update(bytes)
@@ -129,7 +137,9 @@ struct CopyPlan {
             guard !parts.isEmpty else { continue }
             let prefix = path.isEmpty ? "" : path + "/"
             entry.path = prefix + parts.joined(separator: "/") + (entry.kind == .directory ? "/" : "")
-            if entry.kind == .hardLink { entry.link = prefix + entry.link.split(separator: "/").filter { $0 != "." && $0 != ".." }.joined(separator: "/") }
+            if entry.kind == .hardLink {
+                entry.link = prefix + entry.link.split(separator: "/").filter { $0 != "." && $0 != ".." }.joined(separator: "/")
+            }
             if let owner { (entry.user, entry.group) = (owner.user, owner.group) }
             if entry.kind == .regular { try tar.add(entry, from: EntrySource(reader)) } else { try tar.begin(entry) }
         }

@@ -41,12 +41,15 @@ struct Dockerfile: Sendable, Equatable {
     var stages: [Stage]
 
     static let keywords: Set<String> = [
-        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL",
+        "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL",
+        "STOPSIGNAL",
         "USER", "VOLUME", "WORKDIR",
     ]
 
     init(parsing text: String) throws(BuildError) {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { $0.hasSuffix("\r") ? String($0.dropLast()) : String($0) }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+            $0.hasSuffix("\r") ? String($0.dropLast()) : String($0)
+        }
         escape = try Dockerfile.directives(lines)
         var globals: [Instruction] = []
         var stages: [Stage] = []
@@ -74,7 +77,9 @@ struct Dockerfile: Sendable, Equatable {
     static func instruction(_ line: String, _ number: Int) throws(BuildError) -> Instruction {
         let word = line.prefix { $0 != " " && $0 != "\t" }
         let keyword = word.uppercased()
-        guard keywords.contains(keyword) else { throw BuildError(number, "dockerfile parse error on line \(number): unknown instruction: \(word)") }
+        guard keywords.contains(keyword) else {
+            throw BuildError(number, "dockerfile parse error on line \(number): unknown instruction: \(word)")
+        }
         var rest = line.dropFirst(word.count).trimmed
         var flags: [String: [String]] = [:]
         while rest.hasPrefix("--"), keyword != "ENV", keyword != "LABEL", keyword != "ARG" {
@@ -95,7 +100,8 @@ struct Dockerfile: Sendable, Equatable {
         let named = words.count == 3 && words[1].uppercased() == "AS"
         guard words.count == 1 || named else { throw BuildError(instruction.line, "FROM requires either one or three arguments") }
         if named, words[2].first?.isLetter != true { throw BuildError(instruction.line, "invalid name for build stage: \"\(words[2])\"") }
-        return Stage(line: instruction.line, base: words[0], name: named ? words[2].lowercased() : nil, platform: instruction.flag("platform"))
+        return Stage(
+            line: instruction.line, base: words[0], name: named ? words[2].lowercased() : nil, platform: instruction.flag("platform"))
     }
 
     /// `# escape=\`` counts only in the comments before everything else.

@@ -34,7 +34,8 @@ package final class ImageBuilder: Sendable {
     private let clock: any TimeSource
 
     package init(
-        images: ImageStore, layers: LayerStore, sandbox: (any CommandSandbox)?, threads: BlockingThreads = .shared, clock: any TimeSource = SystemTime()
+        images: ImageStore, layers: LayerStore, sandbox: (any CommandSandbox)?, threads: BlockingThreads = .shared,
+        clock: any TimeSource = SystemTime()
     ) throws {
         self.images = images
         self.layers = layers
@@ -50,10 +51,13 @@ package final class ImageBuilder: Sendable {
         let output = BuildProgress(progress)
         let load = output.step("[internal] load build definition from Dockerfile")
         let dockerfile = try Dockerfile(parsing: request.dockerfile)
-        let ignore = request.ignore ?? (try? FileSystem.readFile("\(request.context)/.dockerignore")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let ignore =
+            request.ignore ?? (try? FileSystem.readFile("\(request.context)/.dockerignore")).map { String(decoding: $0, as: UTF8.self) }
+            ?? ""
         load.done()
         var run = BuildRun(
-            builder: self, request: request, dockerfile: dockerfile, ignore: IgnoreRules(ignore), lease: lease, output: output, now: clock.now().rfc3339)
+            builder: self, request: request, dockerfile: dockerfile, ignore: IgnoreRules(ignore), lease: lease, output: output,
+            now: clock.now().rfc3339)
         var state = try await run.target()
         if !request.labels.isEmpty {
             var labels = state.config["Labels"].stringMap
@@ -76,11 +80,13 @@ package final class ImageBuilder: Sendable {
         let digest = try images.content.put(config)
         lease.add(digest)
         let manifest = ImageManifest(
-            config: Descriptor(mediaType: MediaType.ociConfig, digest: digest, size: Int64(config.count)), layers: state.layers.map { layer in
+            config: Descriptor(mediaType: MediaType.ociConfig, digest: digest, size: Int64(config.count)),
+            layers: state.layers.map { layer in
                 var layer = layer
                 layer.mediaType = ImageBuilder.ociType(layer.mediaType)
                 return layer
-            }).bytes
+            }
+        ).bytes
         let target = Descriptor(mediaType: MediaType.ociManifest, digest: try images.content.put(manifest), size: Int64(manifest.count))
         lease.add(target.digest)
         let names = try request.tags.map { try ImageReference(parsing: $0).withDefaultTag.description }

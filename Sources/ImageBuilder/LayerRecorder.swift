@@ -19,7 +19,8 @@ final class LayerRecorder: ByteTarget {
         try gzip.finish()
         let size = ingest.size
         let digest = try ingest.commit()
-        return BuildCache.Entry(layer: Descriptor(mediaType: MediaType.ociLayerGzip, digest: digest, size: size), diff: plain.finish(), created: created)
+        return BuildCache.Entry(
+            layer: Descriptor(mediaType: MediaType.ociLayerGzip, digest: digest, size: size), diff: plain.finish(), created: created)
     }
 
     func abandon() { ingest.abandon() }

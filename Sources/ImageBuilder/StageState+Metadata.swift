@@ -14,7 +14,9 @@ extension StageState {
             for word in try words.split(instruction.text) {
                 let port = word.contains("/") ? word.lowercased() : word + "/tcp"
                 let number = port.prefix { $0 != "/" }
-                guard number.split(separator: "-").allSatisfy({ UInt16($0) != nil }), ["tcp", "udp", "sctp"].contains(port.drop { $0 != "/" }.dropFirst()) else {
+                guard number.split(separator: "-").allSatisfy({ UInt16($0) != nil }),
+                    ["tcp", "udp", "sctp"].contains(port.drop { $0 != "/" }.dropFirst())
+                else {
                     throw BuildError(instruction.line, "invalid containerPort: \(word)")
                 }
                 config["ExposedPorts"][port] = .emptyMap
@@ -32,7 +34,9 @@ extension StageState {
             for path in paths { config["Volumes"][path] = .emptyMap }
         case "STOPSIGNAL": config["StopSignal"] = .string(try words.expand(instruction.text))
         case "SHELL":
-            guard let exec = instruction.exec, !exec.isEmpty else { throw BuildError(instruction.line, "SHELL requires the arguments to be in JSON form") }
+            guard let exec = instruction.exec, !exec.isEmpty else {
+                throw BuildError(instruction.line, "SHELL requires the arguments to be in JSON form")
+            }
             shell = exec
             config["Shell"] = Node(exec)
         case "ONBUILD":
@@ -47,7 +51,9 @@ extension StageState {
         return true
     }
 
-    private func command(_ instruction: Instruction) -> [String] { instruction.exec ?? (instruction.text.isEmpty ? [] : shell + [instruction.text]) }
+    private func command(_ instruction: Instruction) -> [String] {
+        instruction.exec ?? (instruction.text.isEmpty ? [] : shell + [instruction.text])
+    }
 
     private mutating func healthcheck(_ instruction: Instruction) throws(BuildError) {
         let kind = instruction.text.prefix { $0 != " " }
@@ -57,16 +63,26 @@ extension StageState {
         case "NONE": check["Test"] = ["NONE"]
         case "CMD":
             guard !rest.isEmpty else { throw BuildError(instruction.line, "Missing command after HEALTHCHECK CMD") }
-            if let exec = Words.exec(rest) { check["Test"] = Node(["CMD"] + exec) } else { check["Test"] = ["CMD-SHELL", .string(String(rest))] }
+            if let exec = Words.exec(rest) {
+                check["Test"] = Node(["CMD"] + exec)
+            } else {
+                check["Test"] = ["CMD-SHELL", .string(String(rest))]
+            }
         default: throw BuildError(instruction.line, "Unknown type \"\(kind)\" in HEALTHCHECK (try CMD)")
         }
-        for (flag, field) in [("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"), ("start-interval", "StartInterval")] {
+        for (flag, field) in [
+            ("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"), ("start-interval", "StartInterval"),
+        ] {
             guard let text = instruction.flag(flag) else { continue }
-            guard let value = StageState.nanoseconds(text) else { throw BuildError(instruction.line, "invalid duration \"\(text)\" for --\(flag)") }
+            guard let value = StageState.nanoseconds(text) else {
+                throw BuildError(instruction.line, "invalid duration \"\(text)\" for --\(flag)")
+            }
             check[field] = .int(value)
         }
         if let text = instruction.flag("retries") {
-            guard let count = Int64(text), count >= 0 else { throw BuildError(instruction.line, "--retries must be at least 0, not \(text)") }
+            guard let count = Int64(text), count >= 0 else {
+                throw BuildError(instruction.line, "--retries must be at least 0, not \(text)")
+            }
             check["Retries"] = .int(count)
         }
         config["Healthcheck"] = check

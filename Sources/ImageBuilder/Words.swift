@@ -39,7 +39,9 @@ struct Words {
             return [(try expand(String(first)), try expand(String(rest)))]
         }
         return try split(text).map { word throws(BuildError) in
-            guard let equals = word.firstIndex(of: "="), equals != word.startIndex else { throw BuildError(line, "syntax error: can't find = in \"\(word)\"") }
+            guard let equals = word.firstIndex(of: "="), equals != word.startIndex else {
+                throw BuildError(line, "syntax error: can't find = in \"\(word)\"")
+            }
             return (String(word[..<equals]), String(word[word.index(after: equals)...]))
         }
     }
@@ -142,7 +144,9 @@ extension Words {
                 guard let close = tail.firstIndex(of: "}") else { break }
                 end = tail.index(after: close)
             } else {
-                while end < tail.endIndex, tail[end] == "_" || (tail[end].isASCII && (tail[end].isLetter || tail[end].isNumber)) { end = tail.index(after: end) }
+                while end < tail.endIndex, tail[end] == "_" || (tail[end].isASCII && (tail[end].isLetter || tail[end].isNumber)) {
+                    end = tail.index(after: end)
+                }
             }
             out += try expand(String(tail[..<end]))
             rest = tail[end...]

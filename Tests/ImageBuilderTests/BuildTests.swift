@@ -40,9 +40,13 @@ private struct WritingSandbox: CommandSandbox {
 
         deinit { try? FileSystem.removeTree(path) }
 
-        func write(_ name: String, _ text: String) throws { try FileSystem.writeAtomically("\(path)/context/\(name)", Array(text.utf8), mode: 0o644) }
+        func write(_ name: String, _ text: String) throws {
+            try FileSystem.writeAtomically("\(path)/context/\(name)", Array(text.utf8), mode: 0o644)
+        }
 
-        func build(_ dockerfile: String, _ edit: (inout BuildRequest) -> Void = { _ in }) async throws -> (config: ImageConfig, tree: LayeredTree, digest: ContentDigest) {
+        func build(_ dockerfile: String, _ edit: (inout BuildRequest) -> Void = { _ in }) async throws -> (
+            config: ImageConfig, tree: LayeredTree, digest: ContentDigest
+        ) {
             var request = BuildRequest(context: "\(path)/context", dockerfile: dockerfile)
             request.tags = ["localhost:5000/r/app:1"]
             edit(&request)
@@ -60,7 +64,8 @@ private struct WritingSandbox: CommandSandbox {
 
     @Test func stagesCopiesAndMetadataMakeAnImage() async throws {
         let bench = try Bench()
-        let (config, tree, _) = try await bench.build("""
+        let (config, tree, _) = try await bench.build(
+            """
             ARG ROOT=scratch
             FROM $ROOT AS build
             COPY dir/ /src/
@@ -83,7 +88,8 @@ private struct WritingSandbox: CommandSandbox {
             HEALTHCHECK --interval=1m30s CMD ["/bin/app", "check"]
             ENTRYPOINT ["/bin/app"]
             CMD ["serve"]
-            """) { $0.arguments = ["VERSION": "v2"] }
+            """
+        ) { $0.arguments = ["VERSION": "v2"] }
         #expect(config.environment.contains("VERSION=v2") && config.environment.contains("WHO=the world"))
         #expect(config.workingDirectory == "/srv/app" && config.user == "7" && config.labels == ["a": "v2"])
         #expect(config.exposedPorts == ["53/udp", "8080/tcp"] && config.entrypoint == ["/bin/app"] && config.command == ["serve"])
@@ -137,7 +143,8 @@ private struct WritingSandbox: CommandSandbox {
     @Test(arguments: [
         ("FROM scratch\n\nCOPY missing /x", 3, "\"/missing\": not found"), ("FROM scratch\nCOPY secret /x", 2, "\"/secret\": not found"),
         ("FROM nowhere:1", 1, "not found"), ("FROM scratch\nRUN fail", 2, "did not complete successfully: exit code: 3"),
-        ("FROM scratch\nCOPY --chown=who app /x", 2, "no such user"), ("FROM scratch\nCOPY app dir /x", 2, "must be a directory and end with a /"),
+        ("FROM scratch\nCOPY --chown=who app /x", 2, "no such user"),
+        ("FROM scratch\nCOPY app dir /x", 2, "must be a directory and end with a /"),
         ("FROM scratch\nEXPOSE http", 2, "invalid containerPort"), ("FROM scratch\nCOPY ../../etc/passwd /x", 2, "not found"),
     ])
     func failuresNameTheLineAndTagNothing(_ dockerfile: String, _ line: Int, _ words: String) async throws {

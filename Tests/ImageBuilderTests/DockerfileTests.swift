@@ -4,22 +4,23 @@ import Testing
 
 @Suite struct DockerfileTests {
     @Test func linesAreJoinedAndCommentsDropped() throws {
-        let file = try Dockerfile(parsing: """
-            # syntax=docker/dockerfile:1
-            # escape=`
-            ARG BASE=scratch
-            FROM --platform=linux/amd64 ${BASE} AS build
-            # a comment
-            RUN one `
-              # inside
-              && two
-            COPY --from=other --chown=1:2 ["a b", "/c/"]
-            FROM scratch
-            copy <<EOF /etc/motd
-            hello $NAME
-            EOF
-            CMD ["x", "y"]
-            """)
+        let file = try Dockerfile(
+            parsing: """
+                # syntax=docker/dockerfile:1
+                # escape=`
+                ARG BASE=scratch
+                FROM --platform=linux/amd64 ${BASE} AS build
+                # a comment
+                RUN one `
+                  # inside
+                  && two
+                COPY --from=other --chown=1:2 ["a b", "/c/"]
+                FROM scratch
+                copy <<EOF /etc/motd
+                hello $NAME
+                EOF
+                CMD ["x", "y"]
+                """)
         #expect(file.escape == "`")
         #expect(file.globals.map(\.text) == ["BASE=scratch"])
         #expect(file.stages.map(\.name) == ["build", nil])
@@ -32,7 +33,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", 0, "file with no instructions"), ("RUN x", 1, "no build stage in current context"), ("FROM a\nFOO x", 2, "unknown instruction: FOO"),
+        ("", 0, "file with no instructions"), ("RUN x", 1, "no build stage in current context"),
+        ("FROM a\nFOO x", 2, "unknown instruction: FOO"),
         ("FROM a b", 1, "FROM requires either one or three arguments"), ("FROM a\nCOPY <<E /x\ny", 2, "unterminated heredoc"),
         ("FROM a\n\nENV", 3, "ENV requires at least one argument"), ("# escape=x\nFROM a", 1, "invalid escape token"),
     ])
@@ -43,7 +45,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("$A", "1"), ("${A}x", "1x"), ("'$A'", "$A"), ("\"$A b\"", "1 b"), ("\\$A", "$A"), ("${B:-d}", "d"), ("${B-d}", "d"), ("${E:-d}", "d"), ("${E-d}", ""),
+        ("$A", "1"), ("${A}x", "1x"), ("'$A'", "$A"), ("\"$A b\"", "1 b"), ("\\$A", "$A"), ("${B:-d}", "d"), ("${B-d}", "d"),
+        ("${E:-d}", "d"), ("${E-d}", ""),
         ("${A:+y}", "y"), ("${B:+y}", ""), ("${B:-${A}}", "1"), ("$B", ""), ("a$", "a$"), ("$A$A", "11"),
     ])
     func variablesExpandAsInAShell(_ text: String, _ expected: String) throws {
@@ -59,7 +62,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("*", "a/b", true), ("*\n!build/app", "build/app", false), ("*\n!build/app", "build/other", true), ("**/*.o", "a/b/c.o", true), ("*.o", "a/c.o", false),
+        ("*", "a/b", true), ("*\n!build/app", "build/app", false), ("*\n!build/app", "build/other", true), ("**/*.o", "a/b/c.o", true),
+        ("*.o", "a/c.o", false),
         ("a/", "a/b/c", true), ("# x\n\n/top", "top", true), ("node_modules", "x/node_modules", false), ("a\n!a/b", "a/b/c", false),
     ])
     func ignoreRulesMatchAsDockers(_ rules: String, _ path: String, _ expected: Bool) {

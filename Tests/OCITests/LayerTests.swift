@@ -33,7 +33,11 @@ import Testing
         let time = Timestamp(seconds: 1_000_000)
         try unpack([
             (TarEntry(path: "bin/", kind: .directory, mode: 0o1777, user: 7, group: 8, modified: time), ""),
-            (TarEntry(path: "bin/su", kind: .regular, mode: 0o4755, user: 3_000_000, group: 4, modified: time, attributes: ["user.a": [1, 0, 2]]), "x"),
+            (
+                TarEntry(
+                    path: "bin/su", kind: .regular, mode: 0o4755, user: 3_000_000, group: 4, modified: time,
+                    attributes: ["user.a": [1, 0, 2]]), "x"
+            ),
             (file(long), "deep"),
             (TarEntry(path: "hard", kind: .hardLink, mode: 0, link: "bin/su"), ""),
             (TarEntry(path: "soft", kind: .symlink, mode: 0o777, user: 9, link: "/etc/passwd"), ""),
@@ -116,7 +120,9 @@ import Testing
         }
         var limits = UnpackLimits()
         limits.bytes = 4
-        #expect { try LayerUnpacker(into: root, limits: limits).unpack(TarReader(MemorySource(good))) } throws: { ($0 as? ImageError)?.kind == .limit }
+        #expect { try LayerUnpacker(into: root, limits: limits).unpack(TarReader(MemorySource(good))) } throws: {
+            ($0 as? ImageError)?.kind == .limit
+        }
     }
 
     @Test(arguments: ["gnu", "pax", "v7", "ustar"])

@@ -62,7 +62,8 @@ package final class LayerPacker {
         }
         if kind == .regular {
             entry.size = status.size
-            return try tar.add(entry, from: FileSource(try storing { () throws(SystemFailure) in try FileSystem.open(file, [.readOnly, .noFollow]) }))
+            return try tar.add(
+                entry, from: FileSource(try storing { () throws(SystemFailure) in try FileSystem.open(file, [.readOnly, .noFollow]) }))
         }
         try tar.begin(entry)
         guard kind == .directory else { return }

@@ -54,7 +54,8 @@ package struct LayeredTree: Sendable {
         for layer in layers {
             guard let (file, status) = try visible(layer, parts) else { continue }
             guard let status, let file, status.isDirectory else { break }
-            for name in try storing({ () throws(SystemFailure) in try FileSystem.list(file) }) where !hidden.contains(name) && !names.contains(name) {
+            for name in try storing({ () throws(SystemFailure) in try FileSystem.list(file) })
+            where !hidden.contains(name) && !names.contains(name) {
                 let child = try storing { () throws(SystemFailure) in try FileSystem.status("\(file)/\(name)") }
                 if child?.isWhiteout == true { hidden.insert(name) } else { names.insert(name) }
             }
