@@ -48,7 +48,7 @@ let package = Package(
     targets: [
         // rank 0
         .target(name: "CLinux", path: "Sources/CLinux"),
-        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema"]),
+        .target(name: "CAssets", path: "Sources/CAssets", exclude: ["Schema", "Bootstrap"]),
         system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
         system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
         system("CCap", pkgConfig: "libcap", apt: "libcap-dev"),
@@ -76,7 +76,7 @@ let package = Package(
         // rank 6
         rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
-        rank("APIServer", ["Core", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
@@ -91,18 +91,29 @@ let package = Package(
         // rank 9
         .executableTarget(
             name: "jangada",
-            dependencies: ["Core", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Core", "CLinux", "Tree", "Transport", "Store", "Client", "Machinery", "Schema", "Platform", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Sources/jangada", swiftSettings: swift),
 
+        // The sandbox init alone, for tests that must not re-execute their own runner.
+        .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
+
         tests("CoreTests", ["Core"]),
+        tests("LinuxTests", ["Linux", "Core", "CLinux"]),
+        tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("OCITests", ["OCI", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
-        tests("StoreTests", ["Store", "Core"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
+        tests("StoreTests", ["Store", "Core", "StoreDriver"]),
+        .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )
 

@@ -36,7 +36,7 @@ package struct ObjectList: Sendable {
     }
 }
 
-package enum WatchEvent: Sendable {
+package enum ObjectEvent: Sendable {
     case added(Node)
     case modified(Node)
     /// Carries the last state, with the revision of its deletion.
@@ -74,7 +74,7 @@ package protocol ClusterClient: Sendable {
     func list(_ resource: GroupVersionResource, _ options: ListOptions) async throws -> ObjectList
     /// Events after `resourceVersion`; ends by throwing (410 `Expired` when the revision is no longer kept) or when the
     /// server closes it. Cancelling the consuming task closes the watch.
-    func watch(_ resource: GroupVersionResource, _ options: ListOptions, from resourceVersion: Int64) -> AsyncThrowingStream<WatchEvent, any Error>
+    func watch(_ resource: GroupVersionResource, _ options: ListOptions, from resourceVersion: Int64) -> AsyncThrowingStream<ObjectEvent, any Error>
     func create(_ resource: GroupVersionResource, namespace: String, _ object: Node) async throws -> Node
     /// Replaces; a `metadata.resourceVersion` in the object makes it conditional (409 `Conflict`).
     func update(_ resource: GroupVersionResource, _ object: Node, subresource: String?) async throws -> Node

@@ -109,7 +109,7 @@ package final class ClusterView: Sendable {
         }
     }
 
-    private func apply(_ event: WatchEvent, to resource: GroupVersionResource) {
+    private func apply(_ event: ObjectEvent, to resource: GroupVersionResource) {
         finish(resource) { state in
             switch event {
             case .added(let object), .modified(let object):

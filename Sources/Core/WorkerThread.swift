@@ -1,6 +1,6 @@
 import Glibc
 
-/// A thread of its own for work that blocks. It takes no signals, so handlers run on threads that expect them;
+/// A thread of its own for work that blocks. It takes no signals but its own faults, so handlers run on threads that expect them;
 /// `join` returns when `body` has returned and may be called once, from another thread.
 package struct WorkerThread: Sendable {
     private let thread: pthread_t
@@ -13,14 +13,18 @@ package struct WorkerThread: Sendable {
         var all = sigset_t()
         var before = sigset_t()
         sigfillset(&all)
+        // A fault in the thread itself must reach the crash handler.
+        for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS] { sigdelset(&all, fault) }
         pthread_sigmask(SIG_SETMASK, &all, &before)
-        let status = pthread_create(&thread, nil, { argument in
-            guard let argument else { return nil }
-            let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-            WorkerThread.setName(start.name)
-            start.body()
-            return nil
-        }, start.toOpaque())
+        let status = pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                WorkerThread.setName(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque())
         pthread_sigmask(SIG_SETMASK, &before, nil)
         guard status == 0 else {
             start.release()
@@ -30,6 +34,9 @@ package struct WorkerThread: Sendable {
     }
 
     package func join() { pthread_join(thread, nil) }
+
+    /// Instead of `join`, where nobody will wait for the end.
+    package func detach() { pthread_detach(thread) }
 
     /// Through /proc, since Glibc's call is a GNU extension that Swift does not see. Only a courtesy, so errors do not matter.
     private static func setName(_ name: String) {

@@ -90,7 +90,10 @@ package final class NetlinkSocket: Sendable {
                             let code = -(message.number(at: 0, as: Int32.self) ?? 0)
                             if code == 0 { return .success(messages) }
                             return .failure(SystemFailure("netlink dump", errno: code))
-                        default: messages.append(message)
+                        default:
+                            messages.append(message)
+                            // A question for one thing has an answer without the multipart flag and without an end.
+                            if message.flags & 0x2 == 0 { return .success(messages) }
                         }
                     }
                 }

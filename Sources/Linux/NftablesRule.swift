@@ -208,10 +208,9 @@ package struct NftablesRule: Sendable {
             $0.put(1, map)
             $0.putBE(3, update.rawValue)
             $0.putBE(4, NftablesRule.register(key))
-            if update != .delete {
-                $0.putBE(5, NftablesRule.register(value))
-                $0.putBE(6, milliseconds)
-            }
+            // A map wants a value's register even to delete.
+            $0.putBE(5, NftablesRule.register(value))
+            if update != .delete { $0.putBE(6, milliseconds) }
         }
     }
 
@@ -235,11 +234,14 @@ package struct NftablesRule: Sendable {
 
     package mutating func masquerade() { expression("masq") { $0.putBE(1, UInt32(0x10)) } }
 
-    /// ICMP port unreachable, as kube-proxy answers for a service without endpoints.
+    /// ICMP port unreachable.
     package mutating func reject() {
         expression("reject") {
             $0.putBE(1, UInt32(2))
             $0.put(2, UInt8(1))
         }
     }
+
+    /// Only behind `ifTransport(6)`.
+    package mutating func reset() { expression("reject") { $0.putBE(1, UInt32(1)) } }
 }

@@ -135,21 +135,22 @@ package struct RouteBatch: Sendable {
 
     private func family(_ address: IPAddress) -> UInt8 { UInt8(address.isIPv6 ? AF_INET6 : AF_INET) }
 
-    package mutating func addAddress(_ address: IPAddress, length: Int, link: Int32) {
+    /// An address `onlyHere` (of scope host) is never chosen as the source of anything.
+    package mutating func addAddress(_ address: IPAddress, length: Int, link: Int32, onlyHere: Bool = false) {
         begin(20, NetlinkFlag.create | NetlinkFlag.replace, Change(operation: "add address", subject: "\(address)/\(length)", tolerates: [EEXIST]))
-        address_(address, length: length, link: link)
+        addressBody(address, length: length, link: link, scope: onlyHere ? 254 : 0)
     }
 
     package mutating func deleteAddress(_ address: IPAddress, length: Int, link: Int32) {
         begin(21, 0, Change(operation: "delete address", subject: "\(address)/\(length)", tolerates: [EADDRNOTAVAIL, ENODEV]))
-        address_(address, length: length, link: link)
+        addressBody(address, length: length, link: link, scope: 0)
     }
 
-    private mutating func address_(_ address: IPAddress, length: Int, link: Int32) {
+    private mutating func addressBody(_ address: IPAddress, length: Int, link: Int32, scope: UInt8) {
         buffer.append(family(address))
         buffer.append(UInt8(length))
         buffer.append(UInt8(address.isIPv6 ? 0x02 : 0))  // IFA_F_NODAD: usable at once
-        buffer.append(UInt8(0))
+        buffer.append(scope)
         buffer.append(link)
         buffer.put(2, address)
         buffer.put(1, address)

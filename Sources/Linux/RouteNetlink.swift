@@ -72,7 +72,17 @@ package final class RouteNetlink: Sendable {
     }
 
     package func link(named name: String) throws(SystemFailure) -> Link? {
-        try links().first { $0.name == name }
+        var buffer = NetlinkBuffer()
+        buffer.begin(type: 18, flags: 0)
+        buffer.append([UInt8](repeating: 0, count: 16))
+        buffer.put(29, UInt32(8))
+        buffer.put(3, name)
+        buffer.end()
+        do throws(SystemFailure) {
+            return try socket.dump(buffer).compactMap(RouteNetlink.link).first
+        } catch where error.errno == ENODEV {
+            return nil
+        }
     }
 
     private static func link(_ message: NetlinkMessage) -> Link? {

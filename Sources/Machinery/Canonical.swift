@@ -199,7 +199,7 @@ extension Canonical {
 
         private func emptyItem(_ element: Element) -> Node { element.flags.contains(.nullable) ? .null : canonical.zero(of: element.shape) }
 
-        private func scalar(_ node: Node, _ scalar: Scalar) throws(DecodingFailure) -> Node {
+        private mutating func scalar(_ node: Node, _ scalar: Scalar) throws(DecodingFailure) -> Node {
             switch (scalar, node) {
             case (.string, .string), (.bool, .bool), (.int64, .int), (.double, .int), (.double, .double): return node
             case (.int32, .int(let value)):
@@ -218,9 +218,19 @@ extension Canonical {
             case (.duration, .string(let text)):
                 guard let nanoseconds = GoDuration.parse(text) else { throw DecodingFailure("time: invalid duration \(FieldError.quoted(text))") }
                 return .string(GoDuration.render(nanoseconds))
-            case (.rawExtension, _), (.json, _), (.fieldsV1, _), (.schemaOrBool, _), (.schemaOrArray, _), (.schemaOrStringArray, _): return node
+            case (.rawExtension, _), (.json, _), (.fieldsV1, _), (.schemaOrBool, .bool), (.schemaOrStringArray, .list): return node
+            case (.schemaOrBool, .map), (.schemaOrArray, .map), (.schemaOrStringArray, .map): return try schema(node)
+            case (.schemaOrArray, .list(let items)): 
+                var out: [Node] = []
+                for item in items { out.append(try schema(item)) }
+                return .list(out)
             default: throw mistyped(node, .scalar(scalar))
             }
+        }
+
+        private mutating func schema(_ node: Node) throws(DecodingFailure) -> Node {
+            guard let id = graph.message(named: Transcode.schemaMessage) else { return node }
+            return try message(node, id)
         }
 
         private func quantity(_ text: String) throws(DecodingFailure) -> Node {

@@ -1,35 +1,40 @@
-package import Tree
-import Core
+import Tree
 
-/// Where a list goes on: base64url of `{"v":"meta.k8s.io/v1","rv":N,"start":"ns/name\u0000"}`, as upstream's.
-package struct ContinueToken: Sendable, Equatable {
-    /// The revision of the list's first page; -1 goes on with the present instead.
+/// Where a list goes on: upstream's token, so that clients which look inside find what they expect.
+package struct ContinueToken: Sendable, Equatable, CustomStringConvertible {
+    /// Every page shows the objects as of this revision.
     package let revision: Int64
-    /// The last object of the page before; `start` is the first key after it.
-    package let namespace: String
-    package let name: String
+    /// The next page begins after this key.
+    package let start: String
 
-    package init(revision: Int64, namespace: String, name: String) {
+    package init(revision: Int64, start: String) {
         self.revision = revision
-        self.namespace = namespace
-        self.name = name
+        self.start = start
     }
 
-    package var text: String {
-        let key = namespace.isEmpty ? name : "\(namespace)/\(name)"
-        let node: Node = ["v": "meta.k8s.io/v1", "rv": .int(revision), "start": .string(key + "\u{0}")]
-        return Encoding.base64URL(JSONWriter.write(node))
+    /// `start` is followed by the lowest byte there is: the first key after it.
+    package var description: String {
+        let node: Node = ["v": "meta.k8s.io/v1", "rv": .int(revision), "start": .string(start + "\0")]
+        return Base64.encodeURL(node.json)
     }
 
-    package init(text: String) throws(SyntaxError) {
-        guard let bytes = Encoding.decodeBase64(text) else { throw SyntaxError("illegal base64 data") }
-        let node = try JSONReader.read(bytes)
-        guard node["v"].string == "meta.k8s.io/v1" else { throw SyntaxError("server does not recognize this encoded version \"\(node["v"].string ?? "")\"") }
-        guard let revision = node["rv"].int, revision != 0 else { throw SyntaxError("incorrect encoded start resourceVersion (version meta.k8s.io/v1)") }
-        guard var start = node["start"].string, !start.isEmpty else { throw SyntaxError("continue key is not valid: encoded start key empty") }
-        if start.hasSuffix("\u{0}") { start.removeLast() }
-        let parts = start.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        guard !start.contains("..") else { throw SyntaxError("invalid continue key") }
-        self.init(revision: revision, namespace: parts.count == 2 ? parts[0] : "", name: parts[parts.count - 1])
+    package init(parsing text: String) throws(APIError) {
+        guard let bytes = Base64.decodeURL(text), let node = try? JSONReader.read(bytes), case .map = node else {
+            throw .badRequest("continue key is not valid: \(text)")
+        }
+        guard node["v"].string == "meta.k8s.io/v1" else {
+            throw .badRequest("continue key is not valid: server does not recognize this encoded version \(node["v"].string ?? "")")
+        }
+        guard let revision = node["rv"].int, revision != 0 else {
+            throw .badRequest("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+        }
+        guard var start = node["start"].string, !start.isEmpty else {
+            throw .badRequest("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
+        }
+        if start.hasPrefix("/") || start.split(separator: "/", omittingEmptySubsequences: false).contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }) {
+            throw .badRequest("continue key is not valid: \(start)")
+        }
+        if start.hasSuffix("\0") { start.removeLast() }
+        self.init(revision: revision, start: start)
     }
 }

@@ -6,12 +6,6 @@ package struct JSONPatch: Sendable {
     /// What `copy` operations may add up to, so that a short patch cannot make a huge object.
     private static let maxCopied = 3 * 1024 * 1024
 
-    package struct Failure: Error, Equatable, CustomStringConvertible {
-        package let description: String
-        /// The patch is well formed but does not fit this object (422 instead of 400).
-        package let isInapplicable: Bool
-    }
-
     private struct Operation {
         let op: String
         let path: Pointer
@@ -21,19 +15,17 @@ package struct JSONPatch: Sendable {
 
     private let operations: [Operation]
 
-    package init(_ node: Node) throws(Failure) {
+    package init(_ node: Node) throws(PatchFailure) {
         guard case .list(let items) = node else {
-            throw Failure(description: "json: cannot unmarshal \(JSONPatch.typeName(node)) into Go value of type jsonpatch.Patch", isInapplicable: false)
+            throw PatchFailure.malformed("json: cannot unmarshal \(JSONPatch.typeName(node)) into Go value of type jsonpatch.Patch")
         }
         if items.count > JSONPatch.maxOperations {
-            throw Failure(
-                description: "The allowed maximum operations in a JSON patch is \(JSONPatch.maxOperations), got \(items.count)", isInapplicable: false)
+            throw PatchFailure(code: 413, description: "The allowed maximum operations in a JSON patch is \(JSONPatch.maxOperations), got \(items.count)")
         }
         var operations: [Operation] = []
         for item in items {
             guard case .map = item else {
-                throw Failure(
-                    description: "json: cannot unmarshal \(JSONPatch.typeName(item)) into Go value of type jsonpatch.Operation", isInapplicable: false)
+                throw PatchFailure.malformed("json: cannot unmarshal \(JSONPatch.typeName(item)) into Go value of type jsonpatch.Operation")
             }
             operations.append(
                 Operation(
@@ -43,7 +35,7 @@ package struct JSONPatch: Sendable {
         self.operations = operations
     }
 
-    package func apply(to target: Node) throws(Failure) -> Node {
+    package func apply(to target: Node) throws(PatchFailure) -> Node {
         var document = target
         var copied = 0
         for operation in operations {
@@ -66,7 +58,7 @@ package struct JSONPatch: Sendable {
             case "test":
                 let found = (try? read(document, operation.path, "test")) ?? .null
                 if found != operation.value ?? .null { throw inapplicable("testing value \(operation.path.text) failed: test failed") }
-            default: throw Failure(description: "Unexpected kind: \(operation.op)", isInapplicable: true)
+            default: throw inapplicable("Unexpected kind: \(operation.op)")
             }
         }
         return document
@@ -118,25 +110,35 @@ extension JSONPatch {
         case add(Node), set(Node), remove, fail(String)
     }
 
-    private func inapplicable(_ text: String) -> Failure { Failure(description: text, isInapplicable: true) }
+    private func inapplicable(_ text: String) -> PatchFailure { .inapplicable(text) }
 
-    private func missing(_ op: String, _ pointer: Pointer) -> Failure {
-        let path = op == "move" || op == "copy" ? "from" : "path"
-        _ = path
-        return inapplicable("\(op) operation does not apply: doc is missing path: \(FieldError.quoted(pointer.text)): missing value")
+    private func missing(_ op: String, _ pointer: Pointer, from: Bool = false) -> PatchFailure {
+        switch (op, from) {
+        case ("add", _), ("remove", _): return inapplicable("\(op) operation does not apply: doc is missing path: \"\(pointer.text)\": missing value")
+        case ("move", true), ("copy", true): return inapplicable("\(op) operation does not apply: doc is missing from path: \(pointer.text): missing value")
+        case ("move", false), ("copy", false):
+            return inapplicable("\(op) operation does not apply: doc is missing destination path: \(pointer.text): missing value")
+        default: return inapplicable("\(op) operation does not apply: doc is missing path: \(pointer.text): missing value")
+        }
     }
 
-    private func read(_ node: Node, _ pointer: Pointer, _ op: String) throws(Failure) -> Node {
+    private func badIndex(_ op: String, _ pointer: Pointer, _ step: String) -> PatchFailure {
+        let why = Int(step) == nil ? "value was not a proper array index: '\(step)'" : "Unable to access invalid index: \(step): invalid index referenced"
+        if op == "replace" { return inapplicable("replace operation does not apply: doc is missing key: \(pointer.text): missing value") }
+        return inapplicable("error in \(op) for path: '\(pointer.text)': \(why)")
+    }
+
+    private func read(_ node: Node, _ pointer: Pointer, _ op: String) throws(PatchFailure) -> Node {
         var at = node
         for step in pointer.steps {
             switch at {
             case .map(let fields):
-                guard let next = fields[step] else { throw missing(op, pointer) }
+                guard let next = fields[step] else { throw missing(op, pointer, from: true) }
                 at = next
             case .list(let items):
-                guard let index = index(step, count: items.count), index < items.count else { throw missing(op, pointer) }
+                guard let index = index(step, count: items.count), index < items.count else { throw missing(op, pointer, from: true) }
                 at = items[index]
-            default: throw missing(op, pointer)
+            default: throw missing(op, pointer, from: true)
             }
         }
         return at
@@ -147,11 +149,11 @@ extension JSONPatch {
         return index < 0 ? index + count : index
     }
 
-    private func edit(_ document: inout Node, _ pointer: Pointer, _ op: String, _ decide: (Node?) -> Edit) throws(Failure) {
+    private func edit(_ document: inout Node, _ pointer: Pointer, _ op: String, _ decide: (Node?) -> Edit) throws(PatchFailure) {
         guard !pointer.steps.isEmpty else {
             switch decide(document) {
             case .add(let value), .set(let value): document = value
-            case .remove: throw inapplicable("remove operation does not apply: doc is missing path: \(FieldError.quoted(pointer.text)): missing value")
+            case .remove: throw missing("remove", pointer)
             case .fail(let text): throw inapplicable(text)
             }
             return
@@ -159,7 +161,7 @@ extension JSONPatch {
         try edit(&document, pointer, pointer.steps[...], op, decide)
     }
 
-    private func edit(_ node: inout Node, _ pointer: Pointer, _ steps: ArraySlice<String>, _ op: String, _ decide: (Node?) -> Edit) throws(Failure) {
+    private func edit(_ node: inout Node, _ pointer: Pointer, _ steps: ArraySlice<String>, _ op: String, _ decide: (Node?) -> Edit) throws(PatchFailure) {
         guard let step = steps.first else { return }
         let rest = steps.dropFirst()
         switch node {
@@ -176,7 +178,7 @@ extension JSONPatch {
                 node = .map(fields)
             case .remove:
                 guard fields[step] != nil else {
-                    throw inapplicable("remove operation does not apply: doc is missing key: \(pointer.text): missing value")
+                    throw inapplicable("error in \(op) for path: '\(pointer.text)': Unable to remove nonexistent key: \(step): missing value")
                 }
                 node.remove(step)
             case .fail(let text): throw inapplicable(text)
@@ -187,7 +189,7 @@ extension JSONPatch {
                 return
             }
             guard let index = index(step, count: items.count) else {
-                throw inapplicable("\(op) operation does not apply: doc is missing path: \(FieldError.quoted(pointer.text)): invalid index referenced")
+                throw badIndex(op, pointer, step)
             }
             guard rest.isEmpty else {
                 guard index < items.count else { throw missing(op, pointer) }
@@ -199,7 +201,7 @@ extension JSONPatch {
             case .set(let value): items[index] = value
             case .remove:
                 guard index < items.count else {
-                    throw inapplicable("\(op) operation does not apply: doc is missing path: \(FieldError.quoted(pointer.text)): invalid index referenced")
+                    throw badIndex(op, pointer, step)
                 }
                 items.remove(at: index)
             case .fail(let text): throw inapplicable(text)

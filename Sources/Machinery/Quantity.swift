@@ -5,6 +5,7 @@ package struct Quantity: Sendable {
 
     package struct Failure: Error, Equatable, CustomStringConvertible {
         package let description: String
+        package init(description: String) { self.description = description }
         static let format = Failure(description: "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
         static let numeric = Failure(description: "unable to parse numeric part of quantity")
         static let suffix = Failure(description: "unable to parse quantity's suffix")

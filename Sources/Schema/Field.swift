@@ -46,6 +46,8 @@ package struct Field: Sendable {
         self.flags = flags
         self.rulesID = rulesID
     }
+
+    func with(flags: Flags) -> Field { Field(name: name, shape: shape, tag: tag, presence: presence, flags: flags, rulesID: rulesID) }
 }
 
 /// What the items of a list or the values of a map are.
@@ -72,13 +74,15 @@ package struct Message: Sendable {
     /// Its fields in `Graph.wireFields`, by ascending tag, inline messages as fields of their own: the protobuf view.
     package let wire: Range<Int>
     /// The dense range of `Graph.tagIndex` that maps tag - 1 to a wire field.
-    let tags: Range<Int>
+    @usableFromInline let tags: Range<Int>
     /// `.preservesUnknown`, `.defaults`, `.embedded` apply.
     package let flags: Field.Flags
     /// Rules on the object as a whole: `mapType` atomic, CEL validations, min and max properties.
     package let rulesID: RulesID
     package let unions: [Union]
 
+    /// An object within a custom resource's schema: documents describe it in place, since it has no definition of its own.
+    package var isAnonymous: Bool { openAPIPrefix.isEmpty }
     /// The type's own name: `PodSpec`.
     package var typeName: Substring { name[(name.lastIndex(of: ".").map(name.index(after:)) ?? name.startIndex)...] }
     /// The definition's name in OpenAPI documents: `io.k8s.api.core.v1.PodSpec`.

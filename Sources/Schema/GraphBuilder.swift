@@ -44,6 +44,13 @@ struct GraphBuilder {
         return id
     }
 
+    /// Says of a root message that its `status` is written through the subresource only.
+    mutating func markStatus(of id: MessageID) {
+        let fields = drafts[Int(id.raw)].fields
+        guard let index = fields.firstIndex(where: { $0.name == "status" }) else { return }
+        drafts[Int(id.raw)].fields[index] = fields[index].with(flags: fields[index].flags.union(.status))
+    }
+
     /// Keeps rules; those that say nothing are `.none`.
     mutating func add(_ rule: Rules) -> RulesID {
         if rule == .none { return .none }
@@ -115,8 +122,7 @@ extension GraphBuilder {
             var flags = field.flags
             if promoted { flags.insert(.promoted) }
             if reachesDefault(field, withDefaults) { flags.insert(.defaults) }
-            fields.append(
-                Field(name: field.name, shape: field.shape, tag: field.tag, presence: field.presence, flags: flags, rulesID: field.rulesID))
+            fields.append(field.with(flags: flags))
         }
     }
 

@@ -71,8 +71,10 @@ package struct Resource: Sendable {
     /// In discovery's order; empty for a name that only has subresources served.
     package var verbs: [String]
     package var subresources: [Subresource]
-    /// Empty where tables have the generic two (Name, Created At).
+    /// Empty where tables have the generic two (Name, Created At). Those of a custom resource begin with its name.
     package var columns: [Column]
+    /// JSON paths (`.spec.color`) that field selectors may name besides the metadata; custom resources declare theirs.
+    package var selectableFields: [String] = []
 
     package var gvk: GroupVersionKind { GroupVersionKind(group: group, version: version, kind: kind) }
     package var gvr: GroupVersionResource { GroupVersionResource(group: group, version: version, resource: name) }
@@ -88,6 +90,16 @@ package struct Subresource: Sendable {
     package var verbs: [String]
     /// Nil for a kind that this graph does not have.
     package var message: MessageID?
+    /// Where a custom resource keeps what `scale` shows; nil for built-in resources, whose scale is computed.
+    package var scalePaths: ScalePaths?
+}
+
+/// The JSON paths of a custom resource's `scale` subresource.
+package struct ScalePaths: Sendable, Equatable {
+    package var specReplicas: String
+    package var statusReplicas: String
+    /// Empty when there is none.
+    package var labelSelector: String
 }
 
 /// A column of a printed table.

@@ -29,7 +29,7 @@ package struct Rules: Sendable, Equatable {
     /// Nil where nothing is declared: apply then treats a list as atomic.
     package var listType: ListType?
     package var listMapKeys: [String] = []
-    /// Apply owns a map or object as a whole.
+    /// Apply owns a map or object as a whole. Said of a field or, for all its uses, of a message: either one will do.
     package var isAtomic = false
     /// Whether `isAtomic` was said with the other value (`granular`), which OpenAPI repeats.
     package var isGranular = false

@@ -136,7 +136,7 @@ extension SchemaText {
             let (key, value) = split(token)
             switch (string(key), value.map { string($0) }) {
             case ("list", nil) where isKind: type.hasList = true
-            case ("everywhere", nil) where isKind: isEverywhere = true
+            case ("everywhere", nil): isEverywhere = true
             case ("group", let value?) where isKind: group = value
             case ("union", nil): type.union.isPublished = true
             case ("map", "atomic"): type.rules.isAtomic = true
@@ -144,10 +144,8 @@ extension SchemaText {
             default: throw fail("unknown attribute '\(string(token))'")
             }
         }
-        if isKind {
-            type.draft.fields = SchemaText.typeMeta
-            if isEverywhere { builder.everywhere[name] = id } else { addKind(name, group, id) }
-        }
+        if isKind { type.draft.fields = SchemaText.typeMeta }
+        if isEverywhere { builder.everywhere[name] = id } else if isKind { addKind(name, group, id) }
         if type.hasList { try addList(of: name, id: id, group: group) }
         open = type
         block = .type

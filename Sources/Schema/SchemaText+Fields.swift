@@ -26,27 +26,16 @@ struct TypeUse {
 extension SchemaText {
     mutating func readTypeLine() throws(SchemaError) {
         let nameToken = try need("field name")
-        if bytes[nameToken.lowerBound] == UInt8(ascii: "d"), string(nameToken) == "default" { return try readPathDefault() }
+        if nameToken.count == 1, bytes[nameToken.lowerBound] == UInt8(ascii: "=") { return try readPathDefault() }
         let isInline = nameToken.count == 1 && bytes[nameToken.lowerBound] == UInt8(ascii: "-")
         let tag = try tag(try need("protobuf tag"))
         let use = try type(try need("type"))
-        skipSpaces()
-        var attributes = Attributes(presence: use.isPointer ? .pointer : use.isStruct ? .always : .omitEmpty, flags: use.flags)
         let name = isInline ? "" : string(nameToken)
-        // Rules repeat a lot: equal attributes of equal enumerations share them.
-        let key = cursor < lineEnd ? Interner.hash(bytes, cursor..<lineEnd) : 0
-        try readAttributes(&attributes, field: name)
-        if !use.enumValues.isEmpty { attributes.rules.enumValues = use.enumValues }
-        if attributes.flags.contains(.inline) != isInline { throw fail("a field is named '-' if and only if it is inline") }
-        let rulesID: RulesID
-        if use.enumValues.isEmpty, let known = sharedRules[key] {
-            rulesID = known
-        } else {
-            rulesID = builder.add(attributes.rules)
-            if use.enumValues.isEmpty { sharedRules[key] = rulesID }
-        }
+        let said = try attributes(of: use, field: name)
+        if said.flags.contains(.inline) != isInline { throw fail("a field is named '-' if and only if it is inline") }
+        let presence = said.presence ?? (use.isPointer ? .pointer : use.isStruct ? .always : .omitEmpty)
         open?.draft.fields.append(
-            Field(name: name, shape: use.shape, tag: tag, presence: attributes.presence, flags: attributes.flags, rulesID: rulesID))
+            Field(name: name, shape: use.shape, tag: tag, presence: presence, flags: use.flags.union(said.flags), rulesID: said.rulesID))
     }
 
     private mutating func readPathDefault() throws(SchemaError) {
@@ -79,9 +68,34 @@ extension SchemaText {
 
 extension SchemaText {
     struct Attributes {
-        var presence: Presence
-        var flags: Field.Flags
+        var presence: Presence?
+        var flags: Field.Flags = []
         var rules = Rules()
+        /// Says something of this very field, so that an equal line elsewhere may not share it.
+        var isOwn = false
+    }
+
+    /// What attributes come to. Most lines have none or those of many others, which are read once.
+    struct AttributeUse {
+        var presence: Presence?
+        var flags: Field.Flags
+        var rulesID: RulesID
+    }
+
+    private mutating func attributes(of use: TypeUse, field: String) throws(SchemaError) -> AttributeUse {
+        skipSpaces()
+        if cursor == lineEnd, use.enumValues.isEmpty { return AttributeUse(flags: [], rulesID: .none) }
+        let key = Interner.hash(bytes, cursor..<lineEnd)
+        if use.enumValues.isEmpty, let known = sharedAttributes[key] {
+            cursor = lineEnd
+            return known
+        }
+        var attributes = Attributes()
+        try readAttributes(&attributes, field: field)
+        attributes.rules.enumValues = use.enumValues
+        let said = AttributeUse(presence: attributes.presence, flags: attributes.flags, rulesID: builder.add(attributes.rules))
+        if use.enumValues.isEmpty, !attributes.isOwn { sharedAttributes[key] = said }
+        return said
     }
 
     /// The attributes in the order in which a line has them.
@@ -115,8 +129,12 @@ extension SchemaText {
         case "inline": attributes.flags.insert(.inline)
         case "required": attributes.flags.insert(.required)
         case "immutable": attributes.flags.insert(.immutable)
-        case "discriminator": open?.union.discriminator = field
-        case "member": open?.union.members.append(.init(field: field, value: field.prefix(1).uppercased() + field.dropFirst()))
+        case "discriminator":
+            open?.union.discriminator = field
+            attributes.isOwn = true
+        case "member":
+            open?.union.members.append(.init(field: field, value: field.prefix(1).uppercased() + field.dropFirst()))
+            attributes.isOwn = true
         default: throw fail("attribute '\(key)' needs a value")
         }
     }
@@ -205,8 +223,9 @@ extension SchemaText {
         if let rest = after("items[]", token) { return TypeUse(shape: .list(try element(rest)), flags: .wrapped) }
         let name = string(token)
         if let scalar = SchemaText.scalars[name] { return TypeUse(shape: .scalar(scalar)) }
-        guard let first = name.utf8.first, first >= UInt8(ascii: "A") else { throw fail("unknown type '\(name)'") }
-        let qualified = name.utf8.contains(UInt8(ascii: ".")) ? name : "\(version.qualifier).\(name)"
+        let isQualified = name.utf8.contains(UInt8(ascii: "."))
+        guard isQualified || bytes[token.lowerBound] <= UInt8(ascii: "Z") else { throw fail("unknown type '\(name)'") }
+        let qualified = isQualified ? name : "\(version.qualifier).\(name)"
         if let values = enums[qualified] { return TypeUse(shape: .scalar(.string), enumValues: values) }
         return TypeUse(shape: .message(reference(qualified)))
     }

@@ -103,6 +103,7 @@ extension SchemaText {
             }
         }
         builder.groups = groups
+        for resource in builder.resources where resource.subresource("status") != nil { builder.markStatus(of: resource.message) }
         builder.registered = versions.filter { !$0.outside }.map { GroupVersion(group: $0.group, version: $0.name) }
         builder.registered.sort { ($0.group, $0.version) < ($1.group, $1.version) }
         return builder

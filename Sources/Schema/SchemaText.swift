@@ -12,7 +12,7 @@ import Tree
 ///       | "Node Selector" string format=name priority=1
 ///     kind Deployment list                                has apiVersion and kind; `list`: there is a DeploymentList too
 ///       metadata 1 meta/v1.ObjectMeta                     JSON name, protobuf tag or -, type, attributes
-///       default spec.paused false                         holds for this kind, where its types are shared with others
+///       = spec.paused false                               a default that holds for this kind, where its types are shared with others
 ///     type RuleWithOperations
 ///       -        2 Rule inline                            `-`: inline in JSON
 ///     enum RestartPolicy Always Never OnFailure
@@ -49,9 +49,9 @@ struct SchemaText {
     /// Qualified names (`core/v1.Pod`) that have a message, an enumeration or are only referred to so far.
     var enums: [String: [Node]] = [:]
     var unresolved: [String: (file: String, line: Int)] = [:]
-    /// Types by the text of their token within a version, and rules by the text of their attributes.
+    /// Types by the text of their token within a version, and what attributes come to by their text.
     var localTypes: [UInt64: TypeUse] = [:]
-    var sharedRules: [UInt64: RulesID] = [:]
+    var sharedAttributes: [UInt64: AttributeUse] = [:]
     var sources: [String: [TypeSource]] = [:]
 
     struct Package {
@@ -197,7 +197,7 @@ struct Interner {
         var slot = Int(truncatingIfNeeded: hash ^ (hash >> 32)) & mask
         while slots[slot] >= 0 {
             let index = Int(slots[slot])
-            // 64 bits of hash and the length: two names of one schema that collide would be caught by lint.
+            // 64 bits of hash and the length have to do; lint would find two names of the built-in text that collide.
             if hashes[index] == hash, strings[index].utf8.count == range.count { return strings[index] }
             slot = (slot + 1) & mask
         }

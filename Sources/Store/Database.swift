@@ -43,7 +43,10 @@ final class Database {
     }
 
     /// Calls `hook` after each commit with the number of pages in the WAL. Replaces SQLite's own checkpoints.
-    func onCommit(_ context: UnsafeMutableRawPointer, _ hook: @escaping @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?, Int32) -> Int32) {
+    func onCommit(
+        _ context: UnsafeMutableRawPointer,
+        _ hook: @escaping @convention(c) (UnsafeMutableRawPointer?, OpaquePointer?, UnsafePointer<CChar>?, Int32) -> Int32
+    ) {
         sqlite3_wal_hook(handle, hook, context)
     }
 
@@ -74,10 +77,7 @@ final class Statement {
     func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }
 
     func bind(_ index: Int32, _ value: String) {
-        var value = value
-        _ = value.withUTF8 { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { sqlite3_bind_text(handle, index, $0.baseAddress ?? empty, Int32($0.count), transient) }
-        }
+        _ = value.withCString { sqlite3_bind_text(handle, index, $0, Int32(value.utf8.count), transient) }
     }
 
     /// Copies, for what does not live until `step`.
@@ -137,4 +137,3 @@ final class Statement {
 
 /// SQLITE_TRANSIENT, a cast that the importer leaves out: SQLite copies the value.
 private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-nonisolated(unsafe) private let empty = UnsafePointer<CChar>(UnsafeMutablePointer<CChar>.allocate(capacity: 1))

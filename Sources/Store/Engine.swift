@@ -16,8 +16,10 @@ protocol Engine: AnyObject, Sendable {
     var keepsRows: Bool { get }
     /// Returns when the write is as durable as the engine promises. Throws with nothing written.
     func commit(_ write: EngineWrite) throws(StoreError)
-    /// Housekeeping between writes; `isIdle` says that nobody waits.
-    func maintain(isIdle: Bool)
+    /// Housekeeping after a write. True when there is more to do once nobody writes for a while.
+    func maintain() -> Bool
+    /// Nobody has written for a while.
+    func maintainIdle()
     func close()
 }
 
@@ -25,7 +27,8 @@ protocol Engine: AnyObject, Sendable {
 final class MemoryEngine: Engine {
     let keepsRows = false
     func commit(_ write: EngineWrite) throws(StoreError) {}
-    func maintain(isIdle: Bool) {}
+    func maintain() -> Bool { false }
+    func maintainIdle() {}
     func close() {}
 }
 

@@ -39,11 +39,14 @@ enum LogSchema {
         let isNew = application == 0 && found == 0 && objects == 0
         guard isNew || application == applicationID else { throw StoreError.foreign(path: database.path) }
         guard found <= version else { throw StoreError.newerSchema(path: database.path, found: Int(found), known: Int(version)) }
+        // Nobody else may write, not even a shell: the WAL's index needs no shared memory, a commit no file locks.
+        try database.execute("PRAGMA locking_mode = EXCLUSIVE")
         try database.execute("PRAGMA journal_mode = WAL")
-        // The lock file keeps others out, so the WAL's index needs no shared memory and a commit no file locks.
         try database.execute("PRAGMA journal_size_limit = \(64 << 20); PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY")
-        if isNew { try database.execute("BEGIN IMMEDIATE;\(tables)COMMIT") }
+        if isNew { try create(database) }
     }
+
+    static func create(_ database: Database) throws(DatabaseFailure) { try database.execute("BEGIN IMMEDIATE;\(tables)COMMIT") }
 
     /// Replays the log; returns the compaction horizon it had.
     static func load(_ database: Database, into state: inout RevisionState, garbage: inout [Int64]) throws(DatabaseFailure) -> Int64 {
@@ -62,5 +65,20 @@ enum LogSchema {
         }
         garbage.sort()
         return compacted
+    }
+}
+
+extension Statement {
+    /// Runs `LogSchema.insert` for a record.
+    func insert(_ record: Record, _ time: Timestamp) throws(DatabaseFailure) {
+        bind(1, record.revision)
+        bind(2, record.key.resource)
+        bind(3, record.key.namespace)
+        bind(4, record.key.name)
+        bind(5, record.createRevision)
+        bind(6, record.isDeletion ? 1 : 0)
+        bind(7, time.seconds)
+        bind(8, record.header)
+        try run(9, record.body)
     }
 }

@@ -13,10 +13,12 @@ struct RevisionState: Sendable {
 
     /// One commit in the window: what it weighs and when it was.
     private struct Mark: Sendable {
-        let revision: Int64
+        var revision: Int64
         let time: Timestamp
-        let count: Int
-        let bytes: Int
+        var count: Int
+        var bytes: Int
+        /// Whose logs hold its events.
+        var resources: Set<String>
     }
 
     private(set) var revision: Int64 = 0
@@ -41,9 +43,11 @@ struct RevisionState: Sendable {
     /// Makes a commit visible as a whole.
     mutating func apply(_ events: [WatchEvent], meta changes: [(String, [UInt8]?)], at time: Timestamp) {
         var size = 0
+        var resources: Set<String> = []
         for event in events {
             size += event.record.size
             let key = event.record.key
+            resources.insert(key.resource)
             collections[key.resource, default: Collection(floor: compacted)].change { collection in
                 if event.record.isDeletion {
                     collection.records.remove(namespace: key.namespace, name: key.name)
@@ -56,15 +60,16 @@ struct RevisionState: Sendable {
         for (key, value) in changes { meta[key] = value }
         guard let last = events.last else { return }
         revision = last.revision
-        marks.append(Mark(revision: last.revision, time: time, count: events.count, bytes: size))
+        marks.append(Mark(revision: last.revision, time: time, count: events.count, bytes: size, resources: resources))
         count += events.count
         bytes += size
     }
 
     /// Drops what is beyond the limits and returns the revisions whose rows nobody needs any more: what was superseded or
-    /// deleted by a dropped event.
+    /// deleted by a dropped event. Called after each commit: without writes the past stays as it is and costs nothing.
     mutating func compact(now: Timestamp) -> [Int64] {
         let horizon = compacted
+        var resources: Set<String> = []
         while firstMark < marks.count {
             let mark = marks[firstMark]
             // The newest commit stays whatever it weighs: watchers and continue tokens stand on it.
@@ -72,6 +77,7 @@ struct RevisionState: Sendable {
             compacted = mark.revision
             count -= mark.count
             bytes -= mark.bytes
+            resources.formUnion(mark.resources)
             firstMark += 1
         }
         guard compacted > horizon else { return [] }
@@ -79,13 +85,14 @@ struct RevisionState: Sendable {
             marks.removeFirst(firstMark)
             firstMark = 0
         }
-        return dropEvents(through: compacted)
+        return dropEvents(of: resources, through: compacted)
     }
 
-    private mutating func dropEvents(through horizon: Int64) -> [Int64] {
+    private mutating func dropEvents(of resources: Set<String>, through horizon: Int64) -> [Int64] {
         var garbage: [Int64] = []
-        for index in collections.values.indices {
-            collections.values[index].change { collection in
+        // By name and in place: to iterate over the values would copy them, logs and all.
+        for resource in resources {
+            collections[resource]?.change { collection in
                 while let first = collection.events.first, first.revision <= horizon, let event = collection.events.removeFirst() {
                     collection.floor = event.revision
                     if let previous = event.previous { garbage.append(previous.revision) }
@@ -109,19 +116,32 @@ struct RevisionState: Sendable {
     /// Takes one row of the log, in revision order; returns the rows that it made garbage.
     mutating func restore(_ record: Record, time: Timestamp) -> [Int64] {
         let key = record.key
-        revision = record.revision
+        // Not below the horizon: the rows that reached it may be gone.
+        revision = max(revision, record.revision)
         let previous = collections[key.resource, default: Collection(floor: compacted)].change { collection in
             record.isDeletion
                 ? collection.records.remove(namespace: key.namespace, name: key.name) : collection.records.set(record)
         }
         guard record.revision <= compacted else {
             collections[key.resource]?.events.append(WatchEvent(record: record, previous: previous))
-            marks.append(Mark(revision: record.revision, time: time, count: 1, bytes: record.size))
+            remember(record, time)
             count += 1
             bytes += record.size
             return []
         }
         return (previous.map { [$0.revision] } ?? []) + (record.isDeletion ? [record.revision] : [])
+    }
+
+    /// The log does not tell where commits began; a few hundred rows of the same second are as good.
+    private mutating func remember(_ record: Record, _ time: Timestamp) {
+        guard let last = marks.indices.last, marks[last].time == time, marks[last].count < 256 else {
+            marks.append(Mark(revision: record.revision, time: time, count: 1, bytes: record.size, resources: [record.key.resource]))
+            return
+        }
+        marks[last].revision = record.revision
+        marks[last].count += 1
+        marks[last].bytes += record.size
+        marks[last].resources.insert(record.key.resource)
     }
 
     /// Goes on from a later revision than the log knows, as after a restored backup: all the past counts as gone.
@@ -133,8 +153,9 @@ struct RevisionState: Sendable {
         firstMark = 0
         count = 0
         bytes = 0
-        let garbage = dropEvents(through: target)
-        for index in collections.values.indices { collections.values[index].floor = target }
+        let resources = Set(collections.keys)
+        let garbage = dropEvents(of: resources, through: target)
+        for resource in resources { collections[resource]?.floor = target }
         return garbage
     }
 

@@ -7,16 +7,18 @@ import Core
 /// `@unchecked Sendable`: the opener uses it until the writer's thread starts, then only that thread.
 final class SQLiteEngine: Engine, @unchecked Sendable {
     let keepsRows = true
-    private let lock: LockFile
-    private var database: Database?
-    private let statements: Statements
+    /// Nil once closed. Before `lock`, which must outlive it.
+    private var connection: Connection?
+    private var lock: LockFile?
     private let probe: WriteProbe?
     /// The compaction horizon that the database knows.
     private var compacted: Int64
     /// Pages in the WAL after the last commit; SQLite's hook writes it.
     private let walPages: UnsafeMutablePointer<Int32>
 
-    private struct Statements {
+    /// The database with the statements of a write.
+    fileprivate final class Connection {
+        let database: Database
         let begin: Statement
         let commit: Statement
         let rollback: Statement
@@ -33,6 +35,7 @@ final class SQLiteEngine: Engine, @unchecked Sendable {
             remove = try database.prepare("DELETE FROM log WHERE revision = ?")
             setMeta = try database.prepare(LogSchema.setMeta)
             removeMeta = try database.prepare("DELETE FROM meta WHERE key = ?")
+            self.database = database
         }
     }
 
@@ -40,111 +43,117 @@ final class SQLiteEngine: Engine, @unchecked Sendable {
     init(
         path: String, durability: Durability, probe: WriteProbe?, into state: inout RevisionState, garbage: inout [Int64]
     ) throws(StoreError) {
+        self.probe = probe
+        walPages = .allocate(capacity: 1)
+        walPages.initialize(to: 0)
+        compacted = 0
+        // The lock first: opening and closing the database's file would drop the POSIX locks of another Store in this process.
+        lock = try SQLiteEngine.lock(path)
         do { try PrivateFile.prepare(path) } catch { throw .system(error) }
-        do {
-            lock = try LockFile(path + ".lock")
-        } catch {
-            switch error {
-            case .held(let holder): throw .locked(path: path, holder: holder)
-            case .system(let failure): throw .system(failure)
-            }
-        }
         do {
             let database = try Database(path: path)
             try LogSchema.check(database)
             // FULL syncs the WAL at each commit; NORMAL only before a checkpoint.
             try database.execute("PRAGMA synchronous = \(durability == .durable ? "FULL" : "NORMAL")")
             compacted = try LogSchema.load(database, into: &state, garbage: &garbage)
-            statements = try Statements(database)
-            self.database = database
+            database.onCommit(walPages) { context, _, _, pages in
+                context?.storeBytes(of: pages, as: Int32.self)
+                return SQLITE_OK
+            }
+            connection = try Connection(database)
         } catch let failure as DatabaseFailure {
             throw StoreError(failure)
         } catch {
             throw error as? StoreError ?? .closed
         }
-        self.probe = probe
-        walPages = .allocate(capacity: 1)
-        walPages.initialize(to: 0)
-        database?.onCommit(walPages) { context, _, _, pages in
-            context?.storeBytes(of: pages, as: Int32.self)
-            return SQLITE_OK
-        }
     }
 
     deinit {
-        database = nil
+        close()
         walPages.deallocate()
     }
 
+    private static func lock(_ path: String) throws(StoreError) -> LockFile {
+        do {
+            if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try PrivateFile.makeFolder(String(path[..<slash])) }
+        } catch {
+            throw .system(error)
+        }
+        do {
+            return try LockFile(path + ".lock")
+        } catch {
+            switch error {
+            case .held(let holder): throw .locked(path: path, holder: holder)
+            case .system(let failure): throw .system(failure)
+            }
+        }
+    }
+
     func commit(_ write: EngineWrite) throws(StoreError) {
+        guard let connection else { throw .closed }
         do throws(StoreError) {
-            try attempt(write)
+            try attempt(write, connection)
         } catch {
             guard case .full = error else { throw error }
             // Pages that are in the database already may still fill the WAL: hand them over, then the WAL starts anew in the
             // room it has.
-            try? database?.checkpoint()
-            try attempt(write)
+            try? connection.database.checkpoint()
+            try attempt(write, connection)
         }
     }
 
-    private func attempt(_ write: EngineWrite) throws(StoreError) {
+    private func attempt(_ write: EngineWrite, _ connection: Connection) throws(StoreError) {
         do {
-            try statements.begin.run()
-            for event in write.events { try insert(event.record, write.time) }
-            for (key, value) in write.meta { try setMeta(key, value) }
-            if !write.garbage.isEmpty {
-                for revision in write.garbage {
-                    statements.remove.bind(1, revision)
-                    try statements.remove.run()
-                }
-                if write.compacted > compacted { try setMeta(LogSchema.compactedKey, Array("\(write.compacted)".utf8)) }
+            try connection.begin.run()
+            for event in write.events { try connection.insert.insert(event.record, write.time) }
+            for (key, value) in write.meta { try connection.setMeta(key, value) }
+            for revision in write.garbage {
+                connection.remove.bind(1, revision)
+                try connection.remove.run()
             }
+            // With the rows goes the proof that their revisions were used; the horizon takes its place.
+            let movesHorizon = !write.garbage.isEmpty && write.compacted > compacted
+            if movesHorizon { try connection.setMeta(LogSchema.compactedKey, Array("\(write.compacted)".utf8)) }
             try probe?(.written)
-            try statements.commit.run()
-            if !write.garbage.isEmpty { compacted = max(compacted, write.compacted) }
+            try connection.commit.run()
+            if movesHorizon { compacted = write.compacted }
         } catch {
             // Some errors roll back by themselves.
-            if database?.isAutocommit == false { try? statements.rollback.run() }
+            if !connection.database.isAutocommit { try? connection.rollback.run() }
             if let failure = error as? DatabaseFailure { throw StoreError(failure) }
             throw error as? StoreError ?? .closed
         }
     }
 
-    private func insert(_ record: Record, _ time: Timestamp) throws(DatabaseFailure) {
-        let insert = statements.insert
-        insert.bind(1, record.revision)
-        insert.bind(2, record.key.resource)
-        insert.bind(3, record.key.namespace)
-        insert.bind(4, record.key.name)
-        insert.bind(5, record.createRevision)
-        insert.bind(6, record.isDeletion ? 1 : 0)
-        insert.bind(7, time.seconds)
-        insert.bind(8, record.header)
-        try insert.run(9, record.body)
+    /// Checkpoints rarely while writers are busy, since it syncs twice and they wait; in a pause already for little. The WAL is not
+    /// truncated: growing a file costs more than writing over it.
+    func maintain() -> Bool {
+        if walPages.pointee >= 8_000 { checkpoint() }
+        return walPages.pointee >= 500
     }
 
-    private func setMeta(_ key: String, _ value: [UInt8]?) throws(DatabaseFailure) {
-        guard let value else {
-            statements.removeMeta.bind(1, key)
-            return try statements.removeMeta.run()
-        }
-        statements.setMeta.bind(1, key)
-        try statements.setMeta.run(2, value)
-    }
+    func maintainIdle() { checkpoint() }
 
-    /// Checkpoints when nobody waits, or when the WAL has grown much. It is never truncated below the size that a busy writer
-    /// needs, since growing a file costs more than writing over it.
-    func maintain(isIdle: Bool) {
-        guard walPages.pointee >= (isIdle ? 1_000 : 8_000) else { return }
+    private func checkpoint() {
         // A failure shows again at the next write, which has a caller to tell.
-        if (try? database?.checkpoint()) != nil { walPages.pointee = 0 }
+        if let connection, (try? connection.database.checkpoint()) != nil { walPages.pointee = 0 }
     }
 
     func close() {
-        // The statements keep the connection (a zombie to SQLite) until the engine goes; so checkpoint and let go here.
-        try? database?.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
-        database = nil
+        // The last connection to close writes the WAL back and removes it.
+        connection = nil
+        lock = nil
+    }
+}
+
+extension SQLiteEngine.Connection {
+    fileprivate func setMeta(_ key: String, _ value: [UInt8]?) throws(DatabaseFailure) {
+        guard let value else {
+            removeMeta.bind(1, key)
+            return try removeMeta.run()
+        }
+        setMeta.bind(1, key)
+        try setMeta.run(2, value)
     }
 }
 

@@ -39,7 +39,9 @@ package final class Store: Sendable {
         do { try queue.start() } catch { throw .system(error) }
     }
 
-    /// Finishes what waits, ends all watches, closes the database. Blocks; later writes fail with `closed`, reads go on working.
+    deinit { queue.abandon() }
+
+    /// Finishes what waits, ends all watches, closes the database. Blocks, so not from a completion or a sink; later writes fail with `closed`, reads go on working.
     package func close() { queue.close() }
 
     // MARK: - Writing

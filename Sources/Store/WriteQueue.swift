@@ -78,6 +78,12 @@ final class WriteQueue: Sendable {
         thread.withLock { $0 = started }
     }
 
+    /// As `close`, but does not wait, so that it may come from anywhere.
+    func abandon() {
+        pending.change { $0.isClosing = true }
+        if let thread = thread.withLock({ $0.take() }) { thread.detach() }
+    }
+
     /// Refuses new jobs, finishes those that wait, and returns when the database is closed. Not from a completion or sink.
     func close() {
         pending.change { $0.isClosing = true }
@@ -117,34 +123,41 @@ final class WriteQueue: Sendable {
     // MARK: - The writer's thread
 
     private func run() {
-        while let jobs = take() {
+        var isUntidy = false
+        while true {
+            var next = isUntidy ? pending.wait(atMost: .milliseconds(200), take) : nil
+            if next == nil {
+                if isUntidy { engine.maintainIdle() }
+                next = pending.wait(take)
+            }
+            guard case .jobs(let jobs) = next else { break }
             process(jobs)
-            engine.maintain(isIdle: pending.withLock { $0.jobs.isEmpty })
+            isUntidy = engine.maintain()
         }
         hub.close()
         engine.close()
     }
 
-    /// Sleeps until there is something to write; nil when closed and empty.
-    private func take() -> [Job]? {
-        pending.wait { pending -> [Job]?? in
-            guard !pending.jobs.isEmpty else { return pending.isClosing ? .some(nil) : nil }
-            var count = 0
-            var bytes = 0
-            for job in pending.jobs {
-                guard count < limits.batchJobs, count == 0 || bytes + job.size <= limits.batchBytes else { break }
-                count += 1
-                bytes += job.size
-            }
-            pending.bytes -= bytes
-            if count == pending.jobs.count {
-                defer { pending.jobs = [] }
-                return pending.jobs
-            }
-            let jobs = Array(pending.jobs[..<count])
-            pending.jobs.removeFirst(count)
-            return jobs
+    private enum Next: Sendable {
+        case jobs([Job])
+        /// Closing, and nothing is left.
+        case end
+    }
+
+    /// What one transaction takes of what waits; nil while nothing does.
+    private func take(_ pending: inout Pending) -> Next? {
+        guard !pending.jobs.isEmpty else { return pending.isClosing ? .end : nil }
+        var count = 0
+        var bytes = 0
+        for job in pending.jobs {
+            guard count < limits.batchJobs, count == 0 || bytes + job.size <= limits.batchBytes else { break }
+            count += 1
+            bytes += job.size
         }
+        pending.bytes -= bytes
+        let jobs = Array(pending.jobs[..<count])
+        pending.jobs.removeFirst(count)
+        return .jobs(jobs)
     }
 
     private func process(_ jobs: [Job]) {

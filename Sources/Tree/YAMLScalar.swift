@@ -51,14 +51,15 @@ enum YAMLScalar {
         }
         var radix = 10
         if digits.count > 1, digits.first == "0" {
-            let mark = digits.dropFirst().first
-            switch mark {
+            switch digits.dropFirst().first {
             case "x", "X": radix = 16
             case "o", "O": radix = 8
             case "b", "B": radix = 2
-            default: radix = 8
+            case .some("0"..."9"): radix = 0
+            default: return nil
             }
-            digits = digits.dropFirst(mark?.isNumber == true ? 1 : 2)
+            digits = digits.dropFirst(radix == 0 ? 1 : 2)
+            if radix == 0 { radix = 8 }
         }
         guard let first = digits.first, first != "-", first != "+", let magnitude = UInt64(digits, radix: radix) else { return nil }
         if negative { return magnitude <= 1 << 63 ? .int(Int64(truncatingIfNeeded: 0 &- magnitude)) : nil }

@@ -14,7 +14,7 @@ struct YAMLTests {
     @Test(arguments: [
         ("yes", Node.bool(true)), ("No", .bool(false)), ("on", .bool(true)), ("OFF", .bool(false)), ("y", .bool(true)), ("~", .null), ("null", .null),
         ("", .null), ("010", .int(8)), ("0o17", .int(15)), ("0x1F", .int(31)), ("0b101", .int(5)), ("-0b11", .int(-3)), ("1_000", .int(1000)),
-        ("+12", .int(12)), ("089", .double(89)), ("1.5", .double(1.5)), (".5", .double(0.5)), ("1e3", .double(1000)), ("1e", .string("1e")),
+        ("+12", .int(12)), ("089", .double(89)), ("1.5", .double(1.5)), ("0.5", .double(0.5)), ("-0.25", .double(-0.25)), ("0e1", .double(0)), ("00", .int(0)), (".5", .double(0.5)), ("1e3", .double(1000)), ("1e", .string("1e")),
         ("2026-01-02", .string("2026-01-02")), ("2026-01-02T03:04:05Z", .string("2026-01-02T03:04:05Z")), ("12:30:45", .string("12:30:45")),
         ("1.2.3", .string("1.2.3")), ("100m", .string("100m")), ("\"yes\"", .string("yes")), ("'1'", .string("1")), ("!!str 1", .string("1")),
         ("!!float 1", .double(1)), ("!!binary aGk=", .string("hi")), ("-", .list([.null])), ("0x", .string("0x")), ("nope", .string("nope")),

@@ -1,3 +1,4 @@
+package import Machinery
 package import Schema
 import Synchronization
 
@@ -13,16 +14,29 @@ package final class ResourceCatalog: Sendable {
     }
 
     package let graph: Graph
+    package let canonical: Canonical
     private let state: Mutex<State>
 
     package init(graph: Graph) {
         self.graph = graph
+        canonical = Canonical(graph)
         var state = State()
         for resource in graph.resources where !resource.verbs.isEmpty {
-            let collection = resource.group.isEmpty ? resource.name : "\(resource.group)/\(resource.name)"
-            state.add(ServedResource(resource, graph: graph, selectableFields: SelectableFields.of(collection)))
+            let (collection, storage) = ResourceCatalog.storage(of: resource, graph)
+            state.add(
+                ServedResource(
+                    resource, canonical: canonical, collection: collection, storageAPIVersion: storage, selectableFields: SelectableFields.of(collection)))
         }
         self.state = Mutex(state)
+    }
+
+    /// The most preferred version of the group that has the resource. Events of both groups are the same objects.
+    private static func storage(of resource: Schema.Resource, _ graph: Graph) -> (collection: String, apiVersion: String) {
+        if resource.group == "events.k8s.io" { return ("events", "v1") }
+        if resource.group.isEmpty { return (resource.name, resource.version) }
+        let versions = graph.groups.first { $0.name == resource.group }?.versions ?? [resource.version]
+        let version = versions.first { graph.resource(GroupVersionResource(group: resource.group, version: $0, resource: resource.name)) != nil }
+        return ("\(resource.group)/\(resource.name)", "\(resource.group)/\(version ?? resource.version)")
     }
 
     package func resource(_ gvr: GroupVersionResource) -> ServedResource? { state.withLock { $0.byResource[gvr] } }

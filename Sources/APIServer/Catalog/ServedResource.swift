@@ -1,9 +1,12 @@
+package import Machinery
 package import Schema
 
 /// A resource as this server serves it in one version: what discovery says of it, and where its objects are kept.
 package final class ServedResource: Sendable {
     package let resource: Schema.Resource
     package let graph: Graph
+    /// Of `graph`, shared by all resources of it.
+    package let canonical: Canonical
     /// The collection in the store: `pods`, `apps/deployments`. One for all versions of a resource.
     package let collection: String
     /// The apiVersion of the bytes in the store; differs from the served one for a second version.
@@ -15,14 +18,17 @@ package final class ServedResource: Sendable {
     let head: [UInt8]
     let storageHead: [UInt8]
 
-    package init(_ resource: Schema.Resource, graph: Graph, selectableFields: [SelectableField], isCustom: Bool = false) {
+    /// `storageAPIVersion` is the form that the store keeps the collection in.
+    package init(
+        _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false
+    ) {
         self.resource = resource
-        self.graph = graph
+        graph = canonical.graph
+        self.canonical = canonical
         self.selectableFields = selectableFields
         self.isCustom = isCustom
-        collection = resource.group.isEmpty ? resource.name : "\(resource.group)/\(resource.name)"
-        let version = resource.storageVersion.isEmpty ? resource.version : resource.storageVersion
-        storageAPIVersion = resource.group.isEmpty ? version : "\(resource.group)/\(version)"
+        self.collection = collection
+        self.storageAPIVersion = storageAPIVersion
         head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)
         storageHead = ServedResource.head(kind: resource.kind, apiVersion: storageAPIVersion)
     }

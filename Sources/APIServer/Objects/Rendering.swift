@@ -1,4 +1,5 @@
 import Core
+import Kinds
 package import Machinery
 import Schema
 import Store
@@ -15,7 +16,6 @@ struct Rendering: Sendable {
     struct TableOptions: Sendable {
         /// `includeObject`: None, Metadata (the default) or Object.
         var includeObject = "Metadata"
-        var noHeaders = false
     }
 
     /// Whether records can be sent as they are (after their head, for lists and other versions).
@@ -55,7 +55,7 @@ struct Rendering: Sendable {
         switch format.encoding {
         case .json: return format.isPretty ? JSONWriter.writePretty(node) : JSONWriter.write(node)
         case .yaml: return YAMLWriter.write(node)
-        case .protobuf: return try ProtobufCodec(resource.graph).encodeObject(node)
+        case .protobuf: return try ProtobufCodec(resource.canonical).encodeObject(node)
         }
     }
 
@@ -139,11 +139,11 @@ struct Rendering: Sendable {
     // MARK: - Tables
 
     private func table(_ objects: [Node], listMetadata: Node) throws(APIError) -> Node {
-        var printer = TablePrinter(resource: resource.resource, graph: resource.graph)
-        printer.includeObject = tableOptions.includeObject
-        printer.noHeaders = tableOptions.noHeaders
-        printer.version = format.shapeVersion
-        return printer.table(objects, metadata: listMetadata, now: Timestamp.now())
+        let printer = Table(resource.resource, KindCells.of(group: resource.group, kind: resource.kind))
+        let include = Table.Include(rawValue: tableOptions.includeObject) ?? .metadata
+        var table = printer.table(objects, metadata: listMetadata, include, now: Timestamp.now())
+        table["apiVersion"] = .string("meta.k8s.io/\(format.shapeVersion)")
+        return table
     }
 
     // MARK: - Watch events
@@ -160,7 +160,7 @@ struct Rendering: Sendable {
     func frame(_ kind: String, _ node: Node) throws(APIError) -> [UInt8] {
         switch format.encoding {
         case .json, .yaml: return WatchFrames.join(kind, JSONWriter.write(node))
-        case .protobuf: return try ProtobufCodec(resource.graph).encodeWatchEvent(kind, node)
+        case .protobuf: return try ProtobufCodec(resource.canonical).encodeWatchEvent(kind, node)
         }
     }
 

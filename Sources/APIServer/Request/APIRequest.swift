@@ -1,4 +1,4 @@
-import Machinery
+package import Machinery
 import Synchronization
 package import Transport
 
@@ -55,8 +55,6 @@ package final class APIRequest: Sendable {
 
 /// The options of a write, from its query (and for a deletion also its body).
 package struct WriteOptions: Sendable {
-    package enum FieldValidation: String, Sendable { case ignore = "Ignore", warn = "Warn", strict = "Strict" }
-
     package var isDryRun = false
     package var fieldValidation = FieldValidation.warn
     package var fieldManager = ""

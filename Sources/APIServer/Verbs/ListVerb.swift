@@ -27,7 +27,7 @@ struct ListVerb: Sendable {
             let page = snapshot.page(namespace: namespace, after: position.after, limit: limit)
             var metadata = Rendering.ListMetadata(revision: snapshot.revision)
             if page.remaining > 0, let last = page.records.last {
-                metadata.continueToken = ContinueToken(revision: snapshot.revision, namespace: last.key.namespace, name: last.key.name).text
+                metadata.continueToken = ListVerb.token(snapshot.revision, last.key)
                 metadata.remaining = page.remaining
             }
             return Page(records: page.records, metadata: metadata)
@@ -42,7 +42,7 @@ struct ListVerb: Sendable {
         let all = snapshot.page(namespace: namespace, after: after, limit: nil).records
         for record in all where selection.matches(record) {
             if let limit, records.count == limit, let last = records.last {
-                metadata.continueToken = ContinueToken(revision: snapshot.revision, namespace: last.key.namespace, name: last.key.name).text
+                metadata.continueToken = ListVerb.token(snapshot.revision, last.key)
                 break
             }
             records.append(record)
@@ -50,17 +50,23 @@ struct ListVerb: Sendable {
         return Page(records: records, metadata: metadata)
     }
 
+    private static func token(_ revision: Int64, _ last: Key) -> String {
+        ContinueToken(revision: revision, start: last.namespace.isEmpty ? last.name : "\(last.namespace)/\(last.name)").description
+    }
+
+    private static func position(_ token: ContinueToken, _ resource: ServedResource) -> ListPosition {
+        let parts = token.start.split(separator: "/", maxSplits: 1).map(String.init)
+        return parts.count == 2 ? ListPosition(namespace: parts[0], name: parts[1]) : ListPosition(namespace: "", name: token.start)
+    }
+
     private func start(_ query: ListQuery, _ resource: ServedResource) throws(APIError) -> (revision: Int64?, after: ListPosition?) {
         guard query.continueToken.isEmpty else {
             if let version = query.resourceVersion, version != 0 {
                 throw APIError.badRequest("specifying resource version is not allowed when using continue")
             }
-            let token: ContinueToken
-            do { token = try ContinueToken(text: query.continueToken) } catch {
-                throw APIError.badRequest("continue key is not valid: \(error)")
-            }
+            let token = try ContinueToken(parsing: query.continueToken)
             // A revision of -1 asks for the rest as it is now.
-            return (token.revision < 0 ? nil : token.revision, ListPosition(namespace: token.namespace, name: token.name))
+            return (token.revision < 0 ? nil : token.revision, ListVerb.position(token, resource))
         }
         guard let version = query.resourceVersion, version > 0 else { return (nil, nil) }
         if query.match == .exact { return (version, nil) }
@@ -72,12 +78,12 @@ struct ListVerb: Sendable {
     private static func failure(_ error: StoreError, _ query: ListQuery, asked: Int64?, _ resource: ServedResource) -> APIError {
         switch error {
         case .expired:
-            guard !query.continueToken.isEmpty, let token = try? ContinueToken(text: query.continueToken) else {
+            guard !query.continueToken.isEmpty, let token = try? ContinueToken(parsing: query.continueToken) else {
                 return .expired("The resourceVersion for the provided list is too old.")
             }
             var gone = APIError.expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.")
-            gone.continueToken = ContinueToken(revision: -1, namespace: token.namespace, name: token.name).text
+            gone.continueToken = ContinueToken(revision: -1, start: token.start).description
             return gone
         case .future(let current): return StoreError.tooLarge(current: current, asked: asked)
         default: return error.apiError(resource, name: "")

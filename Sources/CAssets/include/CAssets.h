@@ -10,8 +10,12 @@ typedef struct jangada_asset {
     size_t length;
 } jangada_asset;
 
-/// The schema text, one file per API group, in the order in which discovery lists the groups.
+/// The schema text, one file per API group: first what all share, then the groups in the order in which discovery lists them.
 jangada_asset jangada_schema(size_t index);
 extern const size_t jangada_schema_count;
+
+/// The roles and bindings, and the other objects, that every cluster starts with: YAML documents.
+jangada_asset jangada_bootstrap_rbac(void);
+jangada_asset jangada_bootstrap_objects(void);
 
 #endif

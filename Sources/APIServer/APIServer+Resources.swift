@@ -1,0 +1,229 @@
+import Core
+import Kinds
+package import Machinery
+import Schema
+import Store
+import Transport
+import Tree
+
+/// Answers what comes under one subresource (`pods/log`, `deployments/scale`) where the standard pattern does not.
+package protocol SubresourceHandler: Sendable {
+    func handle(_ request: APIRequest, _ resource: ServedResource, _ server: APIServer) async throws(APIError)
+}
+
+extension APIServer {
+    /// A request below /api or /apis: finds the resource, then the verb's code, which all kinds share.
+    func resource(_ request: APIRequest) async throws(APIError) {
+        let info = request.info
+        let gvr = GroupVersionResource(group: info.group, version: info.version, resource: info.resource)
+        guard let resource = parts.catalog.resource(gvr) else { throw APIError.pathNotFound }
+        guard resource.isNamespaced || info.namespace.isEmpty || info.resource == "namespaces" else { throw APIError.pathNotFound }
+        if !info.subresource.isEmpty {
+            guard resource.resource.subresource(info.subresource) != nil else { throw APIError.pathNotFound }
+            if let handler = parts.subresources["\(resource.collection)/\(info.subresource)"] ?? parts.subresources["*/\(info.subresource)"] {
+                return try await handler.handle(request, resource, self)
+            }
+        }
+        switch info.verb {
+        case "get": try get(request, resource)
+        case "list": try list(request, resource)
+        case "watch": try await watch(request, resource)
+        case "create": try await create(request, resource)
+        case "update": try await update(request, resource)
+        case "patch": try await patch(request, resource)
+        case "delete": try await delete(request, resource)
+        case "deletecollection": try await deleteCollection(request, resource)
+        default: throw APIError.methodNotSupported(resource.plural, group: resource.group, action: info.verb)
+        }
+    }
+
+    private func namespace(_ request: APIRequest, _ resource: ServedResource) -> String { resource.isNamespaced ? request.info.namespace : "" }
+
+    func rendering(_ request: APIRequest, _ resource: ServedResource) throws(APIError) -> Rendering {
+        let format = try request.format(allowsProtobuf: !resource.isCustom)
+        var rendering = Rendering(resource: resource, format: format, conversion: parts.conversion)
+        rendering.tableOptions.includeObject = request.first("includeObject") ?? "Metadata"
+        return rendering
+    }
+
+    // MARK: - Reading
+
+    private func get(_ request: APIRequest, _ resource: ServedResource) throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let key = Key(resource.collection, namespace: namespace(request, resource), name: request.info.name)
+        if let text = request.first("resourceVersion"), let version = Int64(text), version > parts.store.currentRevision {
+            throw StoreError.tooLarge(current: parts.store.currentRevision, asked: version)
+        }
+        guard let record = parts.store.get(key) else {
+            throw APIError.notFound(resource.plural, group: resource.group, name: request.info.name)
+        }
+        respond(request, body: try rendering.object(record), rendering)
+    }
+
+    private func list(_ request: APIRequest, _ resource: ServedResource) throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let query = try ListQuery(request, resource)
+        let page = try ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query)
+        let chunks = try rendering.list(page.records, page.metadata)
+        request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+    }
+
+    private func watch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let query = try ListQuery(request, resource)
+        try await WatchVerb(store: parts.store).run(request, resource, query, rendering)
+    }
+
+    // MARK: - Writing
+
+    func context(_ request: APIRequest) throws(APIError) -> WriteContext {
+        WriteContext(user: request.user, options: try WriteOptions(request)) { request.warn($0) }
+    }
+
+    /// Reads and decodes the body as an object of the resource, with defaults.
+    func decodeBody(_ request: APIRequest, _ resource: ServedResource, _ context: WriteContext) async throws(APIError) -> Node {
+        var object = try await RequestBody.object(
+            request, resource.canonical, resource.resource.gvk, context.options.fieldValidation, allowsProtobuf: !resource.isCustom)
+        parts.writer.checks.setDefaults(&object, resource)
+        return object
+    }
+
+    private func create(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        guard request.info.name.isEmpty else { throw APIError.methodNotSupported(resource.plural, group: resource.group, action: "create") }
+        let rendering = try rendering(request, resource)
+        let context = try context(request)
+        let object = try await decodeBody(request, resource, context)
+        if resource.isNamespaced, request.info.namespace.isEmpty { throw APIError.badRequest("an empty namespace may not be set during creation") }
+        let written = try await parts.writer.create(resource, namespace: namespace(request, resource), object, context)
+        try respond(request, written, rendering)
+    }
+
+    private func update(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let context = try context(request)
+        let object = try await decodeBody(request, resource, context)
+        let info = request.info
+        if object.name.isEmpty {
+            throw APIError.badRequest("name must be provided")
+        }
+        guard object.name == info.name else {
+            throw APIError.badRequest("the name of the object (\(object.name)) does not match the name on the URL (\(info.name))")
+        }
+        let namespace = namespace(request, resource)
+        guard object.namespace.isEmpty || object.namespace == namespace else {
+            throw APIError.badRequest("the namespace of the object (\(object.namespace)) does not match the namespace on the request (\(namespace))")
+        }
+        let allowsCreate = parts.writer.strategy(resource).traits.allowsCreateOnUpdate
+        let change: ObjectWriter.Change = { _ in object }
+        let written = try await parts.writer.update(
+            resource, namespace: namespace, name: info.name, subresource: info.subresource, context, createIfAbsent: allowsCreate ? change : nil, change)
+        try respond(request, written, rendering)
+    }
+
+    private func patch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let context = try context(request)
+        let bytes = try await RequestBody.read(request)
+        let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
+        let info = request.info
+        let writer = parts.writer
+        let change: ObjectWriter.Change = { current throws(APIError) in
+            let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
+            var object = try writer.checks.decode(patched, resource, context.options, warn: context.warn)
+            object["kind"] = .string(resource.kind)
+            object["apiVersion"] = .string(resource.resource.gvk.apiVersion)
+            return object
+        }
+        let written = try await writer.update(
+            resource, namespace: namespace(request, resource), name: info.name, subresource: info.subresource, context, change)
+        try respond(request, written, rendering)
+    }
+
+    // MARK: - Deleting
+
+    func deletionOptions(_ request: APIRequest) async throws(APIError) -> (DeletionOptions, isDryRun: Bool) {
+        let bytes = try await RequestBody.read(request)
+        var body = Node.null
+        if !bytes.isEmpty {
+            // Clients send the options in the version of the resource's own group too: the kind alone counts.
+            body = try optionsBody(bytes, RequestBody.mediaType(request))
+        }
+        let options = try DeletionOptions(body) { request.first($0) }
+        return (options, body["dryRun"].stringList.contains("All"))
+    }
+
+    private func optionsBody(_ bytes: [UInt8], _ mediaType: String) throws(APIError) -> Node {
+        do throws(SyntaxError) {
+            switch try? RequestBody.syntax(mediaType, allowsProtobuf: true) {
+            case .protobuf: return try ProtobufCodec(parts.catalog.canonical).decodeObject(bytes)
+            case .yaml: return try YAMLReader.read(bytes)
+            default: return try JSONReader.read(bytes)
+            }
+        } catch {
+            throw APIError.badRequest("the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: \(error)")
+        }
+    }
+
+    private func delete(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        var context = try context(request)
+        let (options, isDryRun) = try await deletionOptions(request)
+        if isDryRun { context.options.isDryRun = true }
+        let deleted = try await parts.writer.delete(resource, namespace: namespace(request, resource), name: request.info.name, options, context)
+        switch deleted {
+        case .gone(let record):
+            let object = try rendering.served(record)
+            guard !parts.writer.strategy(resource).traits.returnsDeletedObject else { return respond(request, body: try rendering.object(record), rendering) }
+            respond(request, body: try plain(rendering).object(APIServer.success(resource, object)), rendering)
+        case .marked(let record):
+            respond(request, body: try rendering.object(record), rendering)
+        case .unsaved(let object): respond(request, body: try rendering.object(object), rendering)
+        }
+    }
+
+    /// The `Status` of a deletion that is done.
+    static func success(_ resource: ServedResource, _ object: Node) -> Node {
+        var details: Node = ["name": .string(object.name)]
+        if !resource.group.isEmpty { details["group"] = .string(resource.group) }
+        details["kind"] = .string(resource.plural)
+        details["uid"] = .string(object.uid)
+        return ["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "details": details]
+    }
+
+    private func plain(_ rendering: Rendering) -> Rendering {
+        var format = rendering.format
+        format.shape = .object
+        return Rendering(resource: rendering.resource, format: format, conversion: rendering.conversion)
+    }
+
+    private func deleteCollection(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        var context = try context(request)
+        let query = try ListQuery(request, resource)
+        let (options, isDryRun) = try await deletionOptions(request)
+        if isDryRun { context.options.isDryRun = true }
+        let page = try ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query)
+        for record in page.records {
+            do {
+                _ = try await parts.writer.delete(resource, namespace: record.key.namespace, name: record.key.name, options, context)
+            } catch {
+                if error.code != 404 { throw error }
+            }
+        }
+        let chunks = try rendering.list(page.records, page.metadata)
+        request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+    }
+
+    // MARK: - Answers
+
+    func respond(_ request: APIRequest, status: Int = 200, body: [UInt8], _ rendering: Rendering) {
+        request.exchange.respond(status: status, headers: request.headers(contentType: rendering.format.contentType), body: body)
+    }
+
+    func respond(_ request: APIRequest, _ written: Written, _ rendering: Rendering) throws(APIError) {
+        switch written {
+        case .stored(let record, let created): respond(request, status: created ? 201 : 200, body: try rendering.object(record), rendering)
+        case .unsaved(let object, let created): respond(request, status: created ? 201 : 200, body: try rendering.object(object), rendering)
+        }
+    }
+}

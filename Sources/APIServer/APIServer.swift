@@ -1,0 +1,140 @@
+import Core
+import Logging
+import Machinery
+package import Store
+package import Transport
+import Tree
+
+/// The Kubernetes API over HTTP. A request goes through the same steps whatever it is about: who asks, may they, what is meant,
+/// and then the verb.
+package final class APIServer: HTTPHandler {
+    /// What it is put together from.
+    package struct Parts: Sendable {
+        package var store: Store
+        package var catalog: ResourceCatalog
+        package var writer: ObjectWriter
+        package var authenticators: AuthenticatorChain
+        package var authorizer: RBACAuthorizer
+        package var conversion: any VersionConversion
+        package var subresources: [String: any SubresourceHandler]
+        package var health: HealthChecks
+
+        package init(
+            store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
+            conversion: any VersionConversion, subresources: [String: any SubresourceHandler], health: HealthChecks
+        ) {
+            self.store = store
+            self.catalog = catalog
+            self.writer = writer
+            self.authenticators = authenticators
+            self.authorizer = authorizer
+            self.conversion = conversion
+            self.subresources = subresources
+            self.health = health
+        }
+    }
+
+    let parts: Parts
+    let discovery: DiscoveryDocuments
+    let openAPI: OpenAPIDocuments
+    private let log = Logger(label: "apiserver")
+
+    package init(_ parts: Parts) {
+        self.parts = parts
+        discovery = DiscoveryDocuments(catalog: parts.catalog)
+        openAPI = OpenAPIDocuments(catalog: parts.catalog)
+    }
+
+    package func handle(_ exchange: HTTPExchange) async {
+        let http = exchange.request
+        let query = http.queryItems
+        let info = RequestInfo(method: http.method, path: http.path) { name in query.first { $0.name == name }?.value }
+        let auditID = http.headers["audit-id"] ?? Identifier.uuid()
+        var request = APIRequest(exchange: exchange, info: info, query: query, user: .anonymous, auditID: auditID)
+        do {
+            let user = try impersonated(try parts.authenticators.authenticate(http), http)
+            request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID)
+            try authorize(request)
+            try await route(request)
+        } catch {
+            respond(request, error)
+        }
+    }
+
+    // MARK: - May they
+
+    func authorize(_ request: APIRequest) throws(APIError) {
+        let asked = Attributes(user: request.user, info: request.info)
+        guard !parts.authorizer.allows(asked) else { return }
+        throw APIServer.refusal(asked)
+    }
+
+    static func refusal(_ asked: Attributes) -> APIError {
+        if asked.isResource { return .forbidden(asked.qualifiedResource, group: asked.group, name: asked.name, why: asked.refusal) }
+        return APIError(code: 403, reason: "Forbidden", message: "forbidden: \(asked.refusal)", details: .init())
+    }
+
+    /// `Impersonate-User` and its companions: allowed to whom RBAC grants the verb `impersonate`.
+    private func impersonated(_ user: UserInfo, _ http: HTTPRequest) throws(APIError) -> UserInfo {
+        guard let name = http.headers["impersonate-user"], !name.isEmpty else {
+            if http.headers.contains("impersonate-group") || http.headers.contains("impersonate-uid") {
+                throw APIError.badRequest("requested [{Group  }] without impersonating a user")
+            }
+            return user
+        }
+        var target = UserInfo(name: name, groups: http.headers.values("impersonate-group"))
+        func check(_ resource: String, _ group: String, _ name: String, _ namespace: String = "") throws(APIError) {
+            let asked = Attributes(user: user, verb: "impersonate", group: group, resource: resource, namespace: namespace, name: name)
+            guard parts.authorizer.allows(asked) else { throw APIServer.refusal(asked) }
+        }
+        let prefix = "system:serviceaccount:"
+        if name.hasPrefix(prefix) {
+            let rest = name.dropFirst(prefix.count).split(separator: ":")
+            guard rest.count == 2 else { throw APIError.badRequest("invalid service account name \(FieldError.quoted(name))") }
+            try check("serviceaccounts", "", String(rest[1]), String(rest[0]))
+            if target.groups.isEmpty { target.groups = ["system:serviceaccounts", "system:serviceaccounts:\(rest[0])"] }
+        } else {
+            try check("users", "", name)
+        }
+        for group in http.headers.values("impersonate-group") { try check("groups", "", group) }
+        if let uid = http.headers["impersonate-uid"] {
+            try check("uids", "authentication.k8s.io", uid)
+            target.uid = uid
+        }
+        for field in http.headers.fields where field.name.lowercased().hasPrefix("impersonate-extra-") {
+            let key = PercentEncoding.decode(String(field.name.lowercased().dropFirst("impersonate-extra-".count)))
+            try check("userextras/\(key)", "authentication.k8s.io", field.value)
+            target.extra[key, default: []].append(field.value)
+        }
+        if target.name != "system:anonymous", !target.groups.contains("system:authenticated") { target.groups.append("system:authenticated") }
+        return target
+    }
+
+    // MARK: - Answers
+
+    func respond(_ request: APIRequest, _ error: APIError) {
+        // An error is a Status in the encoding asked for; a type that cannot be served at all gets JSON.
+        var format = (try? request.format()) ?? .json
+        format.shape = .object
+        var headers = request.headers(contentType: format.contentType)
+        if let seconds = error.details?.retryAfterSeconds, seconds > 0 { headers.append("retry-after", String(seconds)) }
+        if error.code >= 500, error.code != 504 {
+            log.warning("request failed", metadata: ["path": "\(request.info.path)", "verb": "\(request.info.verb)", "error": "\(error.message)"])
+        }
+        let body: [UInt8]
+        switch format.encoding {
+        case .protobuf: body = (try? ProtobufCodec(parts.catalog.canonical).encodeObject(error.status)) ?? JSONWriter.write(error.status)
+        case .yaml: body = YAMLWriter.write(error.status)
+        case .json: body = format.isPretty ? JSONWriter.writePretty(error.status) : JSONWriter.write(error.status)
+        }
+        request.exchange.respond(status: error.code, headers: headers, body: body)
+    }
+
+    func respond(_ request: APIRequest, status: Int = 200, text: String, contentType: String = "text/plain; charset=utf-8") {
+        request.exchange.respond(status: status, headers: request.headers(contentType: contentType), body: Array(text.utf8))
+    }
+
+    func respond(_ request: APIRequest, status: Int = 200, json node: Node) {
+        request.exchange.respond(status: status, headers: request.headers(contentType: "application/json"), body: JSONWriter.write(node))
+    }
+}

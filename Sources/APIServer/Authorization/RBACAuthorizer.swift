@@ -1,0 +1,126 @@
+import Machinery
+package import Store
+import Synchronization
+import Tree
+
+/// Role-based access control over the roles and bindings in the store. Rebuilt when one of them changes, so a question is
+/// answered from memory.
+package final class RBACAuthorizer: Sendable {
+    /// The rules that a binding gives to a subject, where.
+    fileprivate struct Grant: Sendable {
+        /// Empty for the whole cluster.
+        let namespace: String
+        let rules: [PolicyRule]
+    }
+
+    fileprivate struct Index: Sendable {
+        var revision: Int64 = -1
+        var byUser: [String: [Grant]] = [:]
+        var byGroup: [String: [Grant]] = [:]
+    }
+
+    private static let collections = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"].map { "rbac.authorization.k8s.io/\($0)" }
+
+    private let store: Store
+    private let index = Mutex(Index())
+    private let changes: ChangeFlag
+
+    package init(store: Store) {
+        self.store = store
+        changes = ChangeFlag()
+        for collection in RBACAuthorizer.collections { changes.follow(collection, in: store) }
+    }
+
+    /// Whether the user may; masters always may.
+    package func allows(_ asked: Attributes) -> Bool {
+        if asked.user.isMaster { return true }
+        var allowed = false
+        forEachGrant(of: asked.user, in: asked.namespace) { rules in
+            if !allowed { allowed = rules.contains { $0.allows(asked) } }
+        }
+        return allowed
+    }
+
+    /// All the rules that hold for a user in a namespace ("" for the cluster), for SelfSubjectRulesReview and escalation checks.
+    package func rules(of user: UserInfo, in namespace: String) -> [PolicyRule] {
+        if user.isMaster {
+            return [PolicyRule(verbs: ["*"], groups: ["*"], resources: ["*"]), PolicyRule(verbs: ["*"], paths: ["*"])]
+        }
+        var out: [PolicyRule] = []
+        forEachGrant(of: user, in: namespace) { out += $0 }
+        return out
+    }
+
+    private func forEachGrant(of user: UserInfo, in namespace: String, _ body: ([PolicyRule]) -> Void) {
+        let current = upToDate()
+        func visit(_ grants: [Grant]?) {
+            for grant in grants ?? [] where grant.namespace.isEmpty || grant.namespace == namespace { body(grant.rules) }
+        }
+        visit(current.byUser[user.name])
+        for group in user.groups { visit(current.byGroup[group]) }
+    }
+
+    private func upToDate() -> Index {
+        let seen = changes.count
+        if let current = index.withLock({ $0.revision == seen ? $0 : nil }) { return current }
+        let built = build(seen)
+        index.withLock { $0 = built }
+        return built
+    }
+
+    // MARK: - Building
+
+    private func build(_ revision: Int64) -> Index {
+        var roles: [String: [PolicyRule]] = [:]
+        forEach("roles") { roles["\($0.namespace)/\($0.name)"] = $0["rules"].list.map(PolicyRule.init) }
+        forEach("clusterroles") { roles[$0.name] = $0["rules"].list.map(PolicyRule.init) }
+        var index = Index(revision: revision)
+        forEach("clusterrolebindings") { index.add($0, roles[$0["roleRef"]["name"].string ?? ""]) }
+        forEach("rolebindings") { binding in
+            let role = binding["roleRef"]["name"].string ?? ""
+            index.add(binding, binding["roleRef"]["kind"].string == "Role" ? roles["\(binding.namespace)/\(role)"] : roles[role])
+        }
+        return index
+    }
+
+    private func forEach(_ plural: String, _ body: (Node) -> Void) {
+        guard let page = try? store.list("rbac.authorization.k8s.io/\(plural)") else { return }
+        for record in page.records { if let node = try? record.node() { body(node) } }
+    }
+}
+
+extension RBACAuthorizer.Index {
+    fileprivate mutating func add(_ binding: Node, _ rules: [PolicyRule]?) {
+        guard let rules, !rules.isEmpty else { return }
+        let grant = RBACAuthorizer.Grant(namespace: binding.namespace, rules: rules)
+        for subject in binding["subjects"].list {
+            let name = subject["name"].string ?? ""
+            switch subject["kind"].string {
+            case "User": byUser[name, default: []].append(grant)
+            case "Group": byGroup[name, default: []].append(grant)
+            case "ServiceAccount":
+                let namespace = subject["namespace"].string ?? binding.namespace
+                byUser["system:serviceaccount:\(namespace):\(name)", default: []].append(grant)
+            default: continue
+            }
+        }
+    }
+}
+
+/// Counts the changes of collections, so that what was built from them knows when to be built anew.
+package final class ChangeFlag: WatchSink {
+    private let value = Atomic<Int64>(0)
+    private let subscriptions = Mutex<[WatchSubscription]>([])
+
+    package init() {}
+
+    package var count: Int64 { value.load(ordering: .acquiring) }
+
+    package func follow(_ collection: String, in store: Store) {
+        guard let subscription = try? store.watch(WatchInterest(collection), limit: .max, sink: self) else { return }
+        subscriptions.withLock { $0.append(subscription) }
+    }
+
+    package func deliver(_ batch: WatchBatch) { value.wrappingAdd(1, ordering: .releasing) }
+    package func ended(_ reason: WatchEnd) { value.wrappingAdd(1, ordering: .releasing) }
+}

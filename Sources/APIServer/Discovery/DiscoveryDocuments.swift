@@ -1,0 +1,174 @@
+import Core
+import Machinery
+import Schema
+import Synchronization
+import Tree
+
+/// The documents by which clients learn what is served, made once per change of the catalog.
+final class DiscoveryDocuments: Sendable {
+    struct Document: Sendable {
+        let body: [UInt8]
+        /// Quoted SHA-512 is upstream's; any strong tag does.
+        let etag: String
+    }
+
+    private struct Cache {
+        var generation = -1
+        var documents: [String: Document] = [:]
+    }
+
+    private let catalog: ResourceCatalog
+    private let cache = Mutex(Cache())
+
+    init(catalog: ResourceCatalog) { self.catalog = catalog }
+
+    private func cached(_ key: String, _ make: () -> Node) -> Document {
+        let generation = catalog.generation
+        if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
+        let body = JSONWriter.write(make())
+        let document = Document(body: body, etag: "\"\(Encoding.hex(SHA256.hash(body)).uppercased())\"")
+        cache.withLock { cache in
+            if cache.generation != generation { cache = Cache(generation: generation) }
+            cache.documents[key] = document
+        }
+        return document
+    }
+
+    // MARK: - Aggregated (apidiscovery.k8s.io/v2)
+
+    /// `legacy`: the document of /api instead of /apis.
+    func aggregated(legacy: Bool) -> Document {
+        cached("v2 \(legacy)") {
+            let groups = self.groups.filter { $0.name.isEmpty == legacy }
+            let items = groups.map { group -> Node in
+                let versions = group.versions.map { version -> Node in
+                    [
+                        "version": .string(version),
+                        "resources": .list(self.resources(group.name, version).map(aggregatedResource)),
+                        "freshness": "Current",
+                    ]
+                }
+                var metadata: Node = ["creationTimestamp": .null]
+                if !group.name.isEmpty { metadata["name"] = .string(group.name) }
+                metadata.setNull("creationTimestamp")
+                return ["metadata": metadata, "versions": .list(versions)]
+            }
+            return ["kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": [:], "items": .list(items)]
+        }
+    }
+
+    private func aggregatedResource(_ resource: Schema.Resource) -> Node {
+        var out: Node = [
+            "resource": .string(resource.name), "responseKind": kindNode(resource.gvk, own: resource.gvk),
+            "scope": resource.isNamespaced ? "Namespaced" : "Cluster", "singularResource": .string(resource.singular), "verbs": Node(resource.verbs),
+        ]
+        if !resource.shortNames.isEmpty { out["shortNames"] = Node(resource.shortNames) }
+        if !resource.categories.isEmpty { out["categories"] = Node(resource.categories) }
+        if !resource.subresources.isEmpty {
+            out["subresources"] = .list(
+                resource.subresources.map {
+                    ["subresource": .string($0.name), "responseKind": kindNode($0.gvk, own: resource.gvk), "verbs": Node($0.verbs)]
+                })
+        }
+        return out
+    }
+
+    /// Upstream leaves the group and version out where they are the resource's own.
+    private func kindNode(_ gvk: GroupVersionKind, own: GroupVersionKind) -> Node {
+        let isOwn = gvk.group == own.group && gvk.version == own.version
+        return ["group": .string(isOwn ? "" : gvk.group), "version": .string(isOwn ? "" : gvk.version), "kind": .string(gvk.kind)]
+    }
+
+    // MARK: - Legacy
+
+    func versions(serverAddress: String) -> Node {
+        [
+            "kind": "APIVersions", "versions": ["v1"],
+            "serverAddressByClientCIDRs": [["clientCIDR": "0.0.0.0/0", "serverAddress": .string(serverAddress)]],
+        ]
+    }
+
+    func groupList() -> Document {
+        cached("groups") {
+            ["kind": "APIGroupList", "apiVersion": "v1", "groups": .list(self.groups.filter { !$0.name.isEmpty }.map { groupNode($0) })]
+        }
+    }
+
+    func group(_ name: String) -> Node? {
+        guard let group = groups.first(where: { $0.name == name }), !name.isEmpty else { return nil }
+        var node = groupNode(group)
+        node["kind"] = "APIGroup"
+        node["apiVersion"] = "v1"
+        return node
+    }
+
+    private func groupNode(_ group: ServedGroup) -> Node {
+        let versions = group.versions.map { version -> Node in ["groupVersion": .string("\(group.name)/\(version)"), "version": .string(version)] }
+        return ["name": .string(group.name), "versions": .list(versions), "preferredVersion": versions.first ?? .null]
+    }
+
+    func resourceList(group: String, version: String) -> Document? {
+        guard groups.contains(where: { $0.name == group && $0.versions.contains(version) }) else { return nil }
+        return cached("resources \(group)/\(version)") {
+            var items: [Node] = []
+            for resource in self.resources(group, version) {
+                items.append(legacyResource(resource))
+                for subresource in resource.subresources { items.append(legacySubresource(subresource, of: resource)) }
+            }
+            let groupVersion = group.isEmpty ? version : "\(group)/\(version)"
+            return ["kind": "APIResourceList", "apiVersion": "v1", "groupVersion": .string(groupVersion), "resources": .list(items)]
+        }
+    }
+
+    private func legacyResource(_ resource: Schema.Resource) -> Node {
+        var out: Node = [
+            "name": .string(resource.name), "singularName": .string(resource.singular), "namespaced": .bool(resource.isNamespaced),
+            "kind": .string(resource.kind), "verbs": Node(resource.verbs),
+        ]
+        if !resource.shortNames.isEmpty { out["shortNames"] = Node(resource.shortNames) }
+        if !resource.categories.isEmpty { out["categories"] = Node(resource.categories) }
+        out["storageVersionHash"] = .string(Encoding.base64(Array(SHA256.hash(Array("\(resource.group)/\(resource.version)/\(resource.kind)".utf8)).prefix(8))))
+        return out
+    }
+
+    private func legacySubresource(_ subresource: Subresource, of resource: Schema.Resource) -> Node {
+        var out: Node = [
+            "name": .string("\(resource.name)/\(subresource.name)"), "singularName": "", "namespaced": .bool(resource.isNamespaced),
+            "kind": .string(subresource.gvk.kind), "verbs": Node(subresource.verbs),
+        ]
+        if subresource.gvk.group != resource.group || subresource.gvk.version != resource.version {
+            if !subresource.gvk.group.isEmpty { out["group"] = .string(subresource.gvk.group) }
+            out["version"] = .string(subresource.gvk.version)
+        }
+        return out
+    }
+
+    // MARK: - Groups
+
+    struct ServedGroup {
+        let name: String
+        var versions: [String]
+    }
+
+    /// Built-in groups in the schema's order, then those of custom resources.
+    private var groups: [ServedGroup] {
+        var out: [ServedGroup] = []
+        let all = catalog.all
+        for group in catalog.graph.groups {
+            let versions = group.versions.filter { version in all.contains { $0.group == group.name && $0.resource.version == version } }
+            if !versions.isEmpty { out.append(ServedGroup(name: group.name, versions: versions)) }
+        }
+        for served in all where served.isCustom {
+            if let index = out.firstIndex(where: { $0.name == served.group }) {
+                if !out[index].versions.contains(served.resource.version) { out[index].versions.append(served.resource.version) }
+            } else {
+                out.append(ServedGroup(name: served.group, versions: [served.resource.version]))
+            }
+        }
+        return out
+    }
+
+    private func resources(_ group: String, _ version: String) -> [Schema.Resource] {
+        catalog.all.filter { $0.group == group && $0.resource.version == version }.map(\.resource).sorted { $0.name < $1.name }
+    }
+}

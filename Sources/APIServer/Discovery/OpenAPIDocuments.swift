@@ -1,0 +1,82 @@
+import Core
+import Machinery
+import Schema
+import Synchronization
+import Tree
+
+/// The OpenAPI documents, emitted from the schema once per change of the catalog and only when somebody asks.
+final class OpenAPIDocuments: Sendable {
+    struct Document: Sendable {
+        let body: [UInt8]
+        let contentType: String
+        let hash: String
+    }
+
+    private struct Cache {
+        var generation = -1
+        var documents: [String: Document] = [:]
+    }
+
+    private let catalog: ResourceCatalog
+    private let cache = Mutex(Cache())
+
+    init(catalog: ResourceCatalog) { self.catalog = catalog }
+
+    private func cached(_ key: String, contentType: String, _ make: () throws(APIError) -> [UInt8]) throws(APIError) -> Document {
+        let generation = catalog.generation
+        if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
+        let body = try make()
+        let document = Document(body: body, contentType: contentType, hash: Encoding.hex(SHA256.hash(body)).uppercased())
+        cache.withLock { cache in
+            if cache.generation != generation { cache = Cache(generation: generation) }
+            cache.documents[key] = document
+        }
+        return document
+    }
+
+    /// The one document of all, in JSON or (as kubectl asks) protobuf.
+    func v2(accept: String) throws(APIError) -> Document {
+        let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+        if accept.contains(protobuf) || accept.contains("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
+            return try cached("v2 protobuf", contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") { () throws(APIError) in
+                OpenAPIEmitter(catalog.graph).v2Protobuf(catalog.all.map(\.resource))
+            }
+        }
+        return try cached("v2", contentType: "application/json") { () throws(APIError) in
+            JSONWriter.write(OpenAPIEmitter(catalog.graph).v2(catalog.all.map(\.resource)))
+        }
+    }
+
+    /// Which documents there are in v3, each with its hash, by which clients keep them for ever.
+    func v3Index() throws(APIError) -> Document {
+        try cached("v3", contentType: "application/json") { () throws(APIError) in
+            var paths = Fields()
+            for path in groupVersions() {
+                let document = try v3(path, hash: nil)
+                paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(document.hash)")]
+            }
+            return JSONWriter.write(["paths": .map(paths)])
+        }
+    }
+
+    func v3(_ path: String, hash: String?) throws(APIError) -> Document {
+        guard groupVersions().contains(path) else { throw APIError.pathNotFound }
+        return try cached("v3 \(path)", contentType: "application/json") { () throws(APIError) in
+            let resources = catalog.all.filter { OpenAPIDocuments.path($0.resource) == path }
+            return JSONWriter.write(OpenAPIEmitter(resources.first?.graph ?? catalog.graph).v3(resources.map(\.resource)))
+        }
+    }
+
+    private func groupVersions() -> [String] {
+        var out: [String] = []
+        for served in catalog.all {
+            let path = OpenAPIDocuments.path(served.resource)
+            if !out.contains(path) { out.append(path) }
+        }
+        return out
+    }
+
+    private static func path(_ resource: Schema.Resource) -> String {
+        resource.group.isEmpty ? "api/\(resource.version)" : "apis/\(resource.group)/\(resource.version)"
+    }
+}

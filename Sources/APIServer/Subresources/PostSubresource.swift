@@ -1,0 +1,28 @@
+package import Machinery
+import Schema
+package import Tree
+
+/// A subresource that is an action: POST an object, get one back. Bindings, evictions, tokens.
+package protocol PostSubresource: Sendable {
+    /// `object` is decoded and has its defaults. Returns what the client is answered.
+    func post(_ object: Node, _ resource: ServedResource, namespace: String, name: String, _ context: WriteContext) async throws(APIError) -> Node
+}
+
+/// Serves a `PostSubresource` over HTTP.
+package struct PostHandler: SubresourceHandler {
+    let action: any PostSubresource
+    package init(_ action: any PostSubresource) { self.action = action }
+
+    package func handle(_ request: APIRequest, _ resource: ServedResource, _ server: APIServer) async throws(APIError) {
+        guard request.info.verb == "create", let subresource = resource.resource.subresource(request.info.subresource) else {
+            throw APIError.methodNotSupported(resource.plural, group: resource.group, action: request.info.verb)
+        }
+        var context = try server.context(request)
+        let rendering = try server.rendering(request, resource)
+        var object = try await RequestBody.object(request, resource.canonical, subresource.gvk, context.options.fieldValidation)
+        if let message = subresource.message { Defaulting(resource.graph).apply(to: &object, as: message) }
+        if object["dryRun"].stringList.contains("All") || object["deleteOptions"]["dryRun"].stringList.contains("All") { context.options.isDryRun = true }
+        let answer = try await action.post(object, resource, namespace: request.info.namespace, name: request.info.name, context)
+        server.respond(request, status: 201, body: try rendering.object(answer), rendering)
+    }
+}

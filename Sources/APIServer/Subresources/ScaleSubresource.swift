@@ -1,0 +1,86 @@
+package import Machinery
+import Schema
+import Store
+import Tree
+
+/// `scale`: the number of replicas of anything that has some, as an `autoscaling/v1` Scale.
+package struct ScaleSubresource: SubresourceHandler {
+    package init() {}
+
+    package func handle(_ request: APIRequest, _ resource: ServedResource, _ server: APIServer) async throws(APIError) {
+        let rendering = try server.rendering(request, resource)
+        let info = request.info
+        let namespace = info.namespace
+        switch info.verb {
+        case "get":
+            guard let record = server.parts.store.get(.init(resource.collection, namespace: namespace, name: info.name)) else {
+                throw APIError.notFound(resource.plural, group: resource.group, name: info.name)
+            }
+            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: try rendering.served(record))), rendering)
+        case "update", "patch":
+            let context = try server.context(request)
+            let make = try await change(request, resource, server, context)
+            let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { current throws(APIError) in
+                let scale = try make(ScaleSubresource.scale(of: current))
+                try ScaleSubresource.check(scale, current, resource)
+                var object = current
+                object["spec"]["replicas"] = .int(scale["spec"]["replicas"].int ?? 0)
+                return object
+            }
+            let object: Node
+            switch written {
+            case .stored(let record, _): object = try rendering.served(record)
+            case .unsaved(let node, _): object = node
+            }
+            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object)), rendering)
+        default: throw APIError.methodNotSupported(resource.plural, group: resource.group, action: info.verb)
+        }
+    }
+
+    static func scale(of object: Node) -> Node {
+        var status: Node = ["replicas": .int(object["status"]["replicas"].int ?? 0)]
+        let selector = object["spec"]["selector"]
+        let text = selector.has("matchLabels") || selector.has("matchExpressions")
+            ? LabelSelector(object: selector).description : LabelSelector(equals: selector.stringMap).description
+        if !text.isEmpty { status["selector"] = .string(text) }
+        var metadata: Node = ["name": .string(object.name), "namespace": .string(object.namespace)]
+        for field in ["uid", "resourceVersion", "creationTimestamp"] { metadata[field] = object["metadata"][field] }
+        return [
+            "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": ["replicas": .int(object["spec"]["replicas"].int ?? 0)],
+            "status": status,
+        ]
+    }
+
+    private func change(
+        _ request: APIRequest, _ resource: ServedResource, _ server: APIServer, _ context: WriteContext
+    ) async throws(APIError) -> @Sendable (Node) throws(APIError) -> Node {
+        let gvk = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
+        guard let message = resource.graph.message(of: gvk) else { throw APIError.pathNotFound }
+        let canonical = resource.canonical
+        guard request.info.verb == "patch" else {
+            let body = try await RequestBody.object(request, canonical, gvk, context.options.fieldValidation)
+            return { _ throws(APIError) in body }
+        }
+        let bytes = try await RequestBody.read(request)
+        let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: true)
+        return { (scale) throws(APIError) in
+            let patched = try patch.apply(to: scale, graph: canonical.graph, as: message, resource)
+            do throws(DecodingFailure) { return try canonical.decode(patched, as: message).node } catch { throw BodyDecoder.unhandled(gvk, as: gvk, error.description) }
+        }
+    }
+
+    private static func check(_ scale: Node, _ current: Node, _ resource: ServedResource) throws(APIError) {
+        if !scale.name.isEmpty, scale.name != current.name {
+            throw APIError.badRequest("the name of the object (\(scale.name)) does not match the name on the URL (\(current.name))")
+        }
+        if let version = scale["metadata"]["resourceVersion"].string, !version.isEmpty, version != current["metadata"]["resourceVersion"].string {
+            throw APIError.conflict(resource.plural, group: resource.group, name: current.name, why: ObjectMetadata.modified)
+        }
+        let replicas = scale["spec"]["replicas"].int ?? 0
+        if replicas < 0 {
+            throw APIError.invalid(
+                kind: "Scale", group: "autoscaling", name: current.name,
+                errors: [.invalid("spec.replicas", String(replicas), "must be greater than or equal to 0")])
+        }
+    }
+}

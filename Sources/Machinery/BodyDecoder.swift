@@ -1,0 +1,141 @@
+package import Schema
+package import Tree
+
+/// What becomes of unknown and duplicate fields: the `fieldValidation` of a request.
+package enum FieldValidation: String, Sendable {
+    case ignore = "Ignore", warn = "Warn", strict = "Strict"
+}
+
+/// Turns a request's body into an object in canonical form, and refuses in upstream's words what is none.
+package struct BodyDecoder: Sendable {
+    package enum Syntax: Sendable { case json, yaml, protobuf }
+
+    package struct Body: Sendable {
+        package var object: Node
+        /// Texts for `Warning` headers.
+        package var warnings: [String]
+    }
+
+    private let canonical: Canonical
+    private let transcode: Transcode
+
+    package init(_ canonical: Canonical) {
+        self.canonical = canonical
+        transcode = Transcode(canonical)
+    }
+
+    /// `kind` is what the endpoint takes: it stands in for an apiVersion or kind that the body leaves out, and is refused
+    /// where the body names another.
+    package func decode(_ bytes: [UInt8], _ syntax: Syntax, as kind: GroupVersionKind, _ validation: FieldValidation) throws(APIError) -> Body {
+        guard let id = canonical.graph.message(of: kind) else { throw .internalError("no message for \(kind)") }
+        if syntax == .protobuf { return Body(object: try protobuf(bytes, kind, id), warnings: []) }
+        var complaints: [String] = []
+        let node = try parse(bytes, syntax, kind, &complaints)
+        let found = try gvk(of: node, default: kind, bytes)
+        try check(found, kind)
+        var decoded: Canonical.Decoded
+        do throws(DecodingFailure) {
+            decoded = try canonical.decode(node, as: id)
+        } catch {
+            throw BodyDecoder.unhandled(found, as: kind, error.description)
+        }
+        decoded.node["apiVersion"] = .string(kind.apiVersion)
+        decoded.node["kind"] = .string(kind.kind)
+        complaints += decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+        switch validation {
+        case .ignore: return Body(object: decoded.node, warnings: [])
+        case .warn: return Body(object: decoded.node, warnings: complaints)
+        case .strict:
+            if complaints.isEmpty { return Body(object: decoded.node, warnings: []) }
+            throw BodyDecoder.unhandled(found, as: kind, "strict decoding error: " + complaints.joined(separator: ", "))
+        }
+    }
+
+    /// `Deployment in version "v1" cannot be handled as a Deployment: …`
+    package static func unhandled(_ found: GroupVersionKind, as kind: GroupVersionKind, _ why: String) -> APIError {
+        .badRequest("\(found.kind) in version \(NodePath.quoted(found.version)) cannot be handled as a \(kind.kind): \(why)")
+    }
+
+    /// Strict decoding joins map keys with dots too.
+    package static func dotted(_ path: NodePath) -> String {
+        NodePath(path.steps.map { if case .entry(let key) = $0 { .key(key) } else { $0 } }).description
+    }
+
+    // MARK: Steps
+
+    private func parse(_ bytes: [UInt8], _ syntax: Syntax, _ kind: GroupVersionKind, _ complaints: inout [String]) throws(APIError) -> Node {
+        do throws(SyntaxError) {
+            if syntax == .yaml {
+                let (node, duplicates) = try YAMLReader.readStrict(bytes)
+                if !duplicates.isEmpty { complaints.append("yaml: unmarshal errors:\n" + duplicates.map { "  \($0)" }.joined(separator: "\n")) }
+                return node
+            }
+            let (node, duplicates) = try JSONReader.readStrict(bytes)
+            complaints += duplicates.map { "duplicate field \(NodePath.quoted($0.description))" }
+            return node
+        } catch {
+            let why = syntax == .yaml ? error.message : "couldn't get version/kind; json parse error: \(error.message)"
+            throw unrecognized(bytes, kind, why)
+        }
+    }
+
+    private func unrecognized(_ bytes: [UInt8], _ kind: GroupVersionKind, _ why: String) -> APIError {
+        .badRequest("the object provided is unrecognized (must be of type \(kind.kind)): \(why) (\(BodyDecoder.summary(bytes)))")
+    }
+
+    private static func summary(_ bytes: [UInt8]) -> String {
+        if bytes.isEmpty { return "<empty>" }
+        let tail = bytes.count > 30 ? " ..." : ""
+        if bytes[0] == UInt8(ascii: "{") { return String(decoding: bytes.prefix(30), as: UTF8.self) + tail }
+        let digits = Array("0123456789abcdef")
+        return bytes.prefix(30).map { "\(digits[Int($0 >> 4)])\(digits[Int($0 & 15)])" }.joined() + tail
+    }
+
+    private func gvk(of node: Node, default kind: GroupVersionKind, _ bytes: [UInt8]) throws(APIError) -> GroupVersionKind {
+        for key in ["apiVersion", "kind"] {
+            switch node[key] {
+            case .null, .string: continue
+            case let other:
+                let found = other.list.isEmpty ? (other.int != nil || other.double != nil ? "number" : other.bool != nil ? "bool" : "object") : "array"
+                throw unrecognized(
+                    bytes, kind, "couldn't get version/kind; json parse error: json: cannot unmarshal \(found) into Go struct field .\(key) of type string")
+            }
+        }
+        var found = kind
+        if let version = node["apiVersion"].string, !version.isEmpty {
+            guard let parsed = GroupVersionKind(apiVersion: version, kind: kind.kind) else {
+                throw unrecognized(bytes, kind, "unexpected GroupVersion string: \(version)")
+            }
+            found = parsed
+        }
+        if let name = node["kind"].string, !name.isEmpty { found.kind = name }
+        return found
+    }
+
+    private func check(_ found: GroupVersionKind, _ kind: GroupVersionKind) throws(APIError) {
+        if found == kind { return }
+        if found.apiVersion != kind.apiVersion {
+            throw .badRequest("the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
+        }
+        let why = canonical.graph.message(of: found) == nil
+            ? "no kind \(NodePath.quoted(found.kind)) is registered for version \(NodePath.quoted(found.apiVersion))"
+            : "converting (\(found.version).\(found.kind)) to (\(kind.version).\(kind.kind)): unknown conversion"
+        throw BodyDecoder.unhandled(found, as: kind, why)
+    }
+
+    private func protobuf(_ bytes: [UInt8], _ kind: GroupVersionKind, _ id: MessageID) throws(APIError) -> Node {
+        let envelope: Transcode.Envelope
+        do throws(SyntaxError) {
+            envelope = try Transcode.open(bytes)
+        } catch {
+            throw unrecognized(bytes, kind, error.message)
+        }
+        let found = try gvk(of: ["apiVersion": .string(envelope.apiVersion), "kind": .string(envelope.kind)], default: kind, bytes)
+        try check(found, kind)
+        do throws(SyntaxError) {
+            return try transcode.decode(envelope.raw, as: id, apiVersion: kind.apiVersion, kind: kind.kind)
+        } catch {
+            throw BodyDecoder.unhandled(found, as: kind, error.message)
+        }
+    }
+}

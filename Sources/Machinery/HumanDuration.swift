@@ -1,0 +1,25 @@
+/// Ages as `kubectl get` shows them.
+package enum HumanDuration {
+    /// Two or three significant figures: `45s`, `5m30s`, `3h2m`, `2d4h`, `1y30d`.
+    package static func text(_ duration: Duration) -> String {
+        let seconds = duration.components.seconds
+        if seconds < -1 { return "<invalid>" }
+        if seconds < 0 { return "0s" }
+        if seconds < 120 { return "\(seconds)s" }
+        let minutes = seconds / 60
+        if minutes < 10 { return pair(minutes, "m", seconds % 60, "s") }
+        if minutes < 180 { return "\(minutes)m" }
+        let hours = seconds / 3600
+        if hours < 8 { return pair(hours, "h", minutes % 60, "m") }
+        if hours < 48 { return "\(hours)h" }
+        let days = hours / 24
+        if days < 8 { return pair(days, "d", hours % 24, "h") }
+        if days < 730 { return "\(days)d" }
+        if days < 365 * 8 { return pair(days / 365, "y", days % 365, "d") }
+        return "\(days / 365)y"
+    }
+
+    private static func pair(_ large: Int64, _ unit: String, _ small: Int64, _ lesser: String) -> String {
+        small == 0 ? "\(large)\(unit)" : "\(large)\(unit)\(small)\(lesser)"
+    }
+}

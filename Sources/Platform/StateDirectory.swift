@@ -1,0 +1,34 @@
+package import Core
+
+/// Where a cluster keeps its things. Everything that outlives the daemon is below `root`; sockets and mounts are below `run`.
+package struct StateDirectory: Sendable {
+    package let root: String
+    package let run: String
+
+    package init(root: String = "/var/lib/jangada", run: String = "/run/jangada") {
+        self.root = root
+        self.run = run
+    }
+
+    package var database: String { "\(root)/cluster.db" }
+    package var pki: String { "\(root)/pki" }
+    package var images: String { "\(root)/images" }
+    package var registry: String { "\(root)/registry" }
+    package var containers: String { "\(root)/containers" }
+    package var volumes: String { "\(root)/volumes" }
+    package var pods: String { "\(root)/pods" }
+    package var logs: String { "\(root)/logs" }
+    /// Full rights over the cluster, for its owner and for this program's own commands.
+    package var adminKubeconfig: String { "\(root)/admin.kubeconfig" }
+    package var settings: String { "\(root)/settings.json" }
+    package var daemonLog: String { "\(root)/daemon.log" }
+    package var pidFile: String { "\(run)/daemon.pid" }
+    package var controlSocket: String { "\(run)/control.sock" }
+
+    /// Makes the directories, readable by their owner alone.
+    package func prepare() throws(SystemFailure) {
+        for path in [root, run, pki, images, registry, containers, volumes, pods, logs] { try FileSystem.makeDirectories(path, mode: 0o700) }
+        // Containers' users pass through these on the way to what is theirs.
+        for path in [root, run, containers, volumes, pods] { try FileMode.set(path, 0o711) }
+    }
+}

@@ -1,0 +1,5 @@
+import CLinux
+import Glibc
+
+// What jangada's own main does before anything else.
+exit(jangada_sandbox_main(CommandLine.argc, CommandLine.unsafeArgv))
