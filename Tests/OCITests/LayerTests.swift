@@ -67,6 +67,30 @@ import Testing
         #expect(try status(".wh..wh.aufs") == nil)
     }
 
+    @Test func theKernelReadsWhatIsUnpacked() throws {
+        let lower = "\(scratch.path)/lower"
+        try FileSystem.makeDirectories(lower)
+        let below = try tar([(file("a/gone"), "1"), (file("a/kept"), "1"), (file("b/old"), "1"), (file("c"), "1")])
+        try LayerUnpacker(into: try FileSystem.open(lower, [.readOnly, .directory])).unpack(TarReader(MemorySource(below)))
+        try unpack([(file("a/.wh.gone"), ""), (file("b/.wh..wh..opq"), ""), (file("b/new"), "n"), (file(".wh.c"), ""), (file("c/d"), "d")])
+        let merged = "\(scratch.path)/merged"
+        try FileSystem.makeDirectories(merged)
+        // In a mount namespace of its own: nothing of it is left.
+        try Shell.run(
+            "unshare -m sh -c 'mount -t overlay o -o lowerdir=\(scratch.path)/layer:\(lower) \(merged) && cd \(merged) && test \"$(echo a/* b/* c/*)\" = \"a/kept b/new c/d\"'"
+        )
+        let tree = LayeredTree(layers: ["\(scratch.path)/layer", lower])
+        #expect(try tree.list(["a"]) == ["kept"] && tree.list(["b"]) == ["new"] && tree.list(["c"]) == ["d"])
+        #expect(try tree.find("a/gone") == nil && tree.find("b/old") == nil && tree.find("c/d") != nil)
+        // Packed again, the layer says the same.
+        let target = MemoryTarget()
+        try LayerPacker(target).pack("\(scratch.path)/layer")
+        let reader = TarReader(MemorySource(target.bytes))
+        var names: [String] = []
+        while let entry = try reader.next() { names.append(entry.path) }
+        #expect(names.contains("a/.wh.gone") && names.contains("b/.wh..wh..opq") && names.contains("c/d") && names.contains("c/.wh..wh..opq"))
+    }
+
     @Test func missingParentsLookAsInTheLayersBelow() throws {
         try FileSystem.makeDirectories("\(scratch.path)/below/home/me")
         try FileSystem.setPermissions("\(scratch.path)/below/home/me", 0o750)
