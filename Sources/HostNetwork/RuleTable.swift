@@ -61,7 +61,7 @@ package struct RuleTable: Sendable {
         batch.addSet(RuleTable.layout, key: [.port])
         batch.addSet(RuleTable.hairpin, key: [.ipv4Address, .ipv4Address])
         batch.addSet(RuleTable.hostPorts, key: [.protocolNumber, .port], target: .data([.ipv4Address, .port]))
-        for map in ServiceMap.allCases { batch.addSet(map.rawValue, key: map.key, target: map.target) }
+        for map in ServiceMap.allCases { batch.addSet(map.name, key: map.key, target: map.target) }
         batch.addSet(
             RuleTable.affinity, key: [.ipv4Address, .ipv4Address, .protocolNumber, .port], target: .data([.ipv4Address, .port]),
             flags: [.timeout, .dynamic], size: 262_144)
@@ -91,7 +91,7 @@ package struct RuleTable: Sendable {
         }
         batch.addRule("services", NftablesRule {
             $0.loadFrontend()
-            $0.verdict(ServiceMap.services.rawValue, key: 0)
+            $0.verdict(ServiceMap.services.name, key: 0)
         })
         // What has no frontend must not wander off by the default route.
         for range in [serviceRange, loadBalancerRange] where !range.base.isIPv6 {
@@ -107,7 +107,7 @@ package struct RuleTable: Sendable {
         })
         batch.addRule("local", NftablesRule {
             $0.loadPort()
-            $0.verdict(ServiceMap.nodePorts.rawValue, key: 1)
+            $0.verdict(ServiceMap.nodePorts.name, key: 1)
         })
         batch.addRule("output", NftablesRule {
             $0.ifFamily(ipv6: false)
@@ -139,12 +139,12 @@ package struct RuleTable: Sendable {
         })
         batch.addRule("outside", NftablesRule {
             $0.loadFrontend()
-            $0.verdict(ServiceMap.outsideServices.rawValue, key: 0)
+            $0.verdict(ServiceMap.outsideServices.name, key: 0)
         })
         batch.addRule("outside", NftablesRule {
             $0.ifDestinationIsLocal()
             $0.loadPort()
-            $0.verdict(ServiceMap.outsideNodePorts.rawValue, key: 1)
+            $0.verdict(ServiceMap.outsideNodePorts.name, key: 1)
         })
         batch.addRule("postrouting", NftablesRule {
             $0.ifFamily(ipv6: false)

@@ -4,6 +4,12 @@ import Linux
 struct ElementID: Sendable, Hashable {
     var map: ServiceMap
     var key: [UInt8]
+
+    // All bytes at once: element by element it was a third of the time that a full programming takes.
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(map.rawValue)
+        key.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
 }
 
 /// What one service port comes down to in one namespace.
