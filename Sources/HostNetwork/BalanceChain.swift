@@ -34,12 +34,14 @@ struct BalanceChain: Sendable, Hashable {
             batch.addRule(name, remembering)
         }
         // With affinity only where the table of clients is full.
-        batch.addRule(name, NftablesRule {
-            loadGroup(&$0, at: 4)
-            $0.loadRandom(below: count, 7)
-            $0.lookup(ServiceMap.endpoints.name, key: 4, into: 8)
-            $0.translateDestination(address: 8, port: 9)
-        })
+        batch.addRule(
+            name,
+            NftablesRule {
+                loadGroup(&$0, at: 4)
+                $0.loadRandom(below: count, 7)
+                $0.lookup(ServiceMap.endpoints.name, key: 4, into: 8)
+                $0.translateDestination(address: 8, port: 9)
+            })
     }
 
     private var timeout: UInt64 { UInt64(affinity) * 1000 }

@@ -82,7 +82,8 @@ package final class NodeNetwork: Sendable {
         return link.index
     }
 
-    private static func configure(_ routes: RouteNetlink, _ uplink: Int32, _ address: IPAddress, _ plan: NetworkPlan) throws(SystemFailure) {
+    private static func configure(_ routes: RouteNetlink, _ uplink: Int32, _ address: IPAddress, _ plan: NetworkPlan) throws(SystemFailure)
+    {
         guard let loopback = try routes.link(named: "lo") else { throw SystemFailure("set link", "lo", errno: 19) }
         try routes.apply {
             $0.setLink(.index(loopback.index), up: true)
@@ -97,7 +98,9 @@ package final class NodeNetwork: Sendable {
     /// The straight way to other nodes' pods. Without it packets go by the machine, which knows all nodes.
     package func setPeers(_ peers: [(address: IPAddress, podRange: IPPrefix)]) throws(SystemFailure) {
         let wanted = peers.filter { $0.address != address }
-        let present = try routes.routes().filter { $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > 0 }
+        let present = try routes.routes().filter {
+            $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > 0
+        }
         try routes.apply { batch in
             for route in present where !wanted.contains(where: { $0.podRange == route.destination }) {
                 batch.deleteRoute(.init(route.destination, gateway: route.gateway, link: uplink))

@@ -36,7 +36,9 @@ struct ServiceCompiler: Sendable {
         return compiled
     }
 
-    private func compile(_ service: ServicePort, _ clusterIP: IPAddress, after previous: CompiledService?, into compiled: inout CompiledService) {
+    private func compile(
+        _ service: ServicePort, _ clusterIP: IPAddress, after previous: CompiledService?, into compiled: inout CompiledService
+    ) {
         let affinity = service.affinitySeconds ?? 0
         let frontend = ServiceCompiler.key(clusterIP, service.transport, service.port)
         let endpoints = ServiceCompiler.usable(service.endpoints.filter { $0.address.isIPv6 == clusterIP.isIPv6 })

@@ -106,7 +106,8 @@ package final class ServiceRules: Sendable {
     }
 
     private static func release(
-        _ old: CompiledService, of id: ServicePort.ID, keeping kept: Set<ElementID> = [], _ state: inout State, _ touched: inout Set<ElementID>
+        _ old: CompiledService, of id: ServicePort.ID, keeping kept: Set<ElementID> = [], _ state: inout State,
+        _ touched: inout Set<ElementID>
     ) {
         for (element, _) in old.elements where !kept.contains(element) {
             touched.insert(element)

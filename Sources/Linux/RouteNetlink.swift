@@ -80,7 +80,7 @@ package final class RouteNetlink: Sendable {
         buffer.end()
         do throws(SystemFailure) {
             return try socket.dump(buffer).compactMap(RouteNetlink.link).first
-        } catch where error.errno == ENODEV {
+        } catch  where error.errno == ENODEV {
             return nil
         }
     }
@@ -109,7 +109,9 @@ package final class RouteNetlink: Sendable {
         buffer.append([UInt8](repeating: 0, count: 8))
         buffer.end()
         return try socket.dump(buffer).compactMap { message in
-            guard message.type == 20, let length: UInt8 = message.number(at: 1), let index: Int32 = message.number(at: 4) else { return nil }
+            guard message.type == 20, let length: UInt8 = message.number(at: 1), let index: Int32 = message.number(at: 4) else {
+                return nil
+            }
             let attributes = message.attributes(after: 8)
             guard let address = (attributes[2] ?? attributes[1])?.address else { return nil }
             return Address(link: index, address: address, length: Int(length))
