@@ -18,6 +18,8 @@ package final class NodeNetwork: Sendable {
     package var path: String { hostLink.directory.file(NodeNetwork.file(name)) }
 
     static let uplinkName = "eth0"
+    /// The uplink's other end, a port of the switch.
+    private static func port(_ address: IPAddress) -> String { "n\(String(address.v4, radix: 16))" }
     private static func file(_ name: String) -> String { "node-\(name)" }
 
     /// Makes the node, or adopts it with its pods where it is there already.
@@ -42,6 +44,7 @@ package final class NodeNetwork: Sendable {
         }
         uplink = try NodeNetwork.openUplink(routes, address, namespace, hostLink)
         try NodeNetwork.configure(routes, uplink, address, plan)
+        try hostLink.switchRoutes.awaitOperation(of: NodeNetwork.port(address))
         let table = RuleTable(
             role: .node(uplink: NodeNetwork.uplinkName), serviceRange: plan.serviceRange, loadBalancerRange: plan.loadBalancerRange,
             exempt: [plan.dnsAddress])
@@ -65,7 +68,7 @@ package final class NodeNetwork: Sendable {
     private static func openUplink(
         _ routes: RouteNetlink, _ address: IPAddress, _ namespace: NetworkNamespace, _ hostLink: HostLink
     ) throws(SystemFailure) -> Int32 {
-        let port = "n\(String(address.v4, radix: 16))"
+        let port = NodeNetwork.port(address)
         if let link = try routes.link(named: uplinkName) {
             let peer = try hostLink.switchRoutes.links().first { $0.name == port }
             if let peer, peer.index == link.peer, peer.master == hostLink.bridge { return link.index }

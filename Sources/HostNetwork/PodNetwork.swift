@@ -186,6 +186,7 @@ package final class PodNetwork: Sendable {
             $0.addNeighbor(node, mac: HardwareAddress.gateway, link: far)
             $0.replaceRoute(.init(IPPrefix(IPAddress(v4: 0), length: 0), gateway: node, link: far, onLink: true))
         }
+        try routes.awaitOperation(of: name)
         var batch = nftables.transaction()
         batch.add([Nftables.Element(key: address.bytes + address.bytes, value: .none)], to: RuleTable.hairpin)
         try nftables.commit(batch)

@@ -39,6 +39,8 @@ package final class RouteNetlink: Sendable {
         package var alias: String?
         package var kind: String?
         package var isUp: Bool
+        /// Whether it carries packets: up, with the other end up, and its queue installed.
+        package var isOperational = false
         package var mtu: UInt32
         package var mac: [UInt8]
         package var master: Int32?
@@ -85,6 +87,16 @@ package final class RouteNetlink: Sendable {
         }
     }
 
+    /// Waits until a link whose other end just came up carries packets, at most a second. The kernel installs its queue in
+    /// the background and drops what is sent before; since Linux 6.10 it does so at the latest when asked for the link,
+    /// so that the first look is enough.
+    package func awaitOperation(of name: String) throws(SystemFailure) {
+        for _ in 0..<1000 {
+            if try link(named: name)?.isOperational ?? true { return }
+            usleep(1000)
+        }
+    }
+
     private static func link(_ message: NetlinkMessage) -> Link? {
         guard message.type == 16, let index: Int32 = message.number(at: 4), let flags: UInt32 = message.number(at: 8) else { return nil }
         var link = Link(index: index, name: "", isUp: flags & 1 != 0, mtu: 0, mac: [])
@@ -95,6 +107,7 @@ package final class RouteNetlink: Sendable {
             case 4: link.mtu = attribute.number() ?? 0
             case 5: link.peer = attribute.number()
             case 10: link.master = attribute.number()
+            case 16: link.isOperational = attribute.number(as: UInt8.self) == 6
             case 18: link.kind = attribute.nested[1]?.text
             case 20: link.alias = attribute.text
             default: break
