@@ -11,6 +11,8 @@ package struct KeyQueue: Sendable {
     private var running: Set<ObjectKey> = []
     private var again: Set<ObjectKey> = []
     private var later: [ObjectKey: Timestamp] = [:]
+    /// No later key is due before this; nil when it has to be found again.
+    private var soonest: Timestamp?
     private var backoffs: [ObjectKey: Backoff] = [:]
 
     package init() {}
@@ -27,6 +29,7 @@ package struct KeyQueue: Sendable {
     package mutating func add(_ key: ObjectKey, at time: Timestamp) {
         if let earlier = later[key], earlier <= time { return }
         later[key] = time
+        if let known = soonest { soonest = min(known, time) }
     }
 
     /// The next key to run, which then runs until `done`.
@@ -40,6 +43,8 @@ package struct KeyQueue: Sendable {
             head = 0
         }
         isDue.remove(key)
+        // The plan that comes decides anew when to look again.
+        later[key] = nil
         running.insert(key)
         return key
     }
@@ -59,12 +64,17 @@ package struct KeyQueue: Sendable {
         backoffs[key] = backoff
     }
 
-    package var nextTime: Timestamp? { later.values.min() }
+    package mutating func nextTime() -> Timestamp? {
+        guard !later.isEmpty else { return nil }
+        if soonest == nil { soonest = later.values.min() }
+        return soonest
+    }
     package var runningCount: Int { running.count }
     package var isIdle: Bool { head == due.count && running.isEmpty }
 
     private mutating func wake(_ now: Timestamp) {
-        guard !later.isEmpty else { return }
+        guard let next = nextTime(), next <= now else { return }
+        soonest = nil
         for key in later.filter({ $0.value <= now }).keys {
             later[key] = nil
             add(key)
