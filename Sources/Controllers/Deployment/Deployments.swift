@@ -2,8 +2,8 @@ package import Client
 package import Core
 import Kinds
 package import Machinery
-package import Schema
-package import Tree
+import Schema
+import Tree
 
 /// Moves a Deployment's pods from one template to another through its ReplicaSets.
 package struct Deployments: Controller {

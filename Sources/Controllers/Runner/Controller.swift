@@ -25,6 +25,19 @@ extension Controller {
     package func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action] { [] }
 }
 
+/// A reconciling loop that must ask the API more than a view holds. Level-based like a `Controller`; it writes by itself.
+package protocol Reconciler: Sendable {
+    var name: String { get }
+    var triggers: [Trigger] { get }
+    var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
+    /// Returns when to look again if nothing changes; throwing looks again with back-off.
+    func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration?
+}
+
+extension Reconciler {
+    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
+}
+
 /// A resource whose changes concern a controller. `keys` may look at old and new; both are given for an update.
 package struct Trigger: Sendable {
     package let resource: GroupVersionResource

@@ -9,11 +9,13 @@ import Tree
 /// Runs one controller over a live view: wakes it on changes, performs its plans, and plans a key again only when the view
 /// holds what the last plan wrote.
 package final class ControllerRunner: Sendable {
-    private let controller: any Controller
+    private enum Work { case plans(any Controller), reconciles(any Reconciler) }
+
+    private let work: Work
     let view: ClusterView
     private let time: any TimeSource
     let recorder: EventRecorder
-    private let queue = Mutex(KeyQueue())
+    private let queue = Mutex(KeyQueue<ObjectKey>())
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
     private let alarm = Alarm()
@@ -21,18 +23,36 @@ package final class ControllerRunner: Sendable {
     private let log: Logger
 
     /// Declares and listens; nothing runs before `run`.
-    package init(_ controller: any Controller, view: ClusterView, recorder: EventRecorder, time: any TimeSource = SystemTime(), parallelism: Int = 8) {
-        self.controller = controller
+    package convenience init(
+        _ controller: any Controller, view: ClusterView, recorder: EventRecorder, time: any TimeSource = SystemTime(), parallelism: Int = 8
+    ) {
+        self.init(
+            .plans(controller), controller.name, controller.triggers, controller.reads, view: view, recorder: recorder, time: time, parallelism: parallelism)
+    }
+
+    package convenience init(
+        _ reconciler: any Reconciler, view: ClusterView, recorder: EventRecorder, time: any TimeSource = SystemTime(), parallelism: Int = 8
+    ) {
+        self.init(
+            .reconciles(reconciler), reconciler.name, reconciler.triggers, reconciler.reads, view: view, recorder: recorder, time: time,
+            parallelism: parallelism)
+    }
+
+    private init(
+        _ work: Work, _ name: String, _ triggers: [Trigger], _ reads: [(GroupVersionResource, [ObjectTable.Index])], view: ClusterView,
+        recorder: EventRecorder, time: any TimeSource, parallelism: Int
+    ) {
+        self.work = work
         self.view = view
         self.time = time
         self.recorder = recorder
         self.parallelism = parallelism
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         var log = Logger(label: "controller")
-        log[metadataKey: "controller"] = "\(controller.name)"
+        log[metadataKey: "controller"] = "\(name)"
         self.log = log
-        for (resource, indexes) in controller.reads { view.declare(resource, indexes: indexes) }
-        for trigger in controller.triggers {
+        for (resource, indexes) in reads { view.declare(resource, indexes: indexes) }
+        for trigger in triggers {
             view.declare(trigger.resource, indexes: trigger.indexes)
             view.listen(trigger.resource) { [self] change in
                 let keys = trigger.keys(change, self.view)
@@ -82,15 +102,37 @@ package final class ControllerRunner: Sendable {
     }
 
     private func reconcile(_ key: ObjectKey) async {
+        switch work {
+        case .plans(let controller): await plan(key, controller)
+        case .reconciles(let reconciler):
+            do { done(key, try await reconciler.reconcile(key, view, recorder, now: time.now())) } catch {
+                if (error as? APIError).map(ControllerRunner.isRace) != true, !(error is CancellationError) {
+                    log.warning("not reconciled", metadata: ["key": "\(key)", "error": "\(error)"])
+                }
+                failed(key)
+            }
+        }
+    }
+
+    private func done(_ key: ObjectKey, _ again: Duration?) {
+        queue.withLock { queue in
+            queue.done(key)
+            if let again { queue.add(key, at: time.now() + again) }
+        }
+        if again != nil { alarm.rearm() }
+    }
+
+    private func failed(_ key: ObjectKey) {
+        queue.withLock { $0.failed(key, now: time.now()) }
+        alarm.rearm()
+    }
+
+    private func plan(_ key: ObjectKey, _ controller: any Controller) async {
         let now = time.now()
         let plan = view.read { controller.plan(key, $0, now: now) }
         let failure = await perform(plan.actions)
         guard let failure else {
-            queue.withLock { queue in
-                queue.done(key)
-                if let delay = plan.requeueAfter { queue.add(key, at: time.now() + delay) }
-            }
-            if plan.requeueAfter != nil { alarm.rearm() }
+            done(key, plan.requeueAfter)
             return
         }
         if let error = failure.error as? APIError, !ControllerRunner.isRace(error) {
@@ -99,8 +141,7 @@ package final class ControllerRunner: Sendable {
             let more = view.read { controller.plan(afterRefusal: failure.action, error, key, $0, now: later) }
             _ = await perform(more)
         }
-        queue.withLock { $0.failed(key, now: time.now()) }
-        alarm.rearm()
+        failed(key)
     }
 
     /// A lost race is normal life: the next plan sees the winner's state.

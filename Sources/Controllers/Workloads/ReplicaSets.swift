@@ -2,8 +2,8 @@ package import Client
 package import Core
 import Kinds
 package import Machinery
-package import Schema
-package import Tree
+import Schema
+import Tree
 
 /// Keeps as many pods of a template as asked for. ReplicationControllers are the same with a plainer selector.
 package struct ReplicaSets: Controller {
