@@ -15,11 +15,10 @@ final class Machine: Sendable {
     /// Tests of this module need the kernel's consent.
     static let isPossible = geteuid() == 0
 
-    static func program() throws -> InitProgram {
-        let own = try ownPath()
-        let directory = own.split(separator: "/").dropLast().joined(separator: "/")
-        return try InitProgram(path: "/\(directory)/sandbox-probe")
-    }
+    static func program() throws -> InitProgram { try InitProgram(path: "\(try toolDirectory())/sandbox-probe") }
+
+    /// Where the build put its programs: beside this test.
+    static func toolDirectory() throws -> String { "/" + (try ownPath()).split(separator: "/").dropLast().joined(separator: "/") }
 
     private static func ownPath() throws -> String {
         var buffer = [CChar](repeating: 0, count: 4096)
