@@ -74,7 +74,7 @@ struct IsolationTests {
                 try machine.shell("echo $$; hostname; ls -d /proc/[0-9]* | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/kernel/shm_rmid_forced; ls /sys/class/net"), in: sandbox
             ).lines.map { String($0.dropFirst(9)) }
         }
-        #expect(Array(lines.prefix(5)) == ["1", "web-0", "4", "80", "1"])
+        #expect(Array(lines.prefix(5)) == ["1", "web-0", "3", "80", "1"])
         #expect(lines.dropFirst(5).contains("lo") && !lines.dropFirst(5).contains("eth0"))
     }
 
@@ -88,14 +88,14 @@ struct IsolationTests {
 
     @Test func masksHideAndReadOnlyPathsRefuse() async throws {
         let lines = try await inside(
-            "cat /proc/kcore | wc -c; ls /sys/firmware | wc -l; echo 1 > /proc/sys/kernel/panic; echo b > /proc/sysrq-trigger; mkdir /sys/fs/cgroup/x; touch /usr/x; touch /ok && echo ok")
-        #expect(lines[0] == "0" && lines[1] == "0")
-        #expect(lines.filter { $0.contains("Read-only file system") }.count == 4)
+            "cat /proc/interrupts | wc -c; ls /sys/firmware | wc -l; echo 1 > /proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; touch /usr/x; touch /ok && echo ok")
+        #expect(lines.prefix(2) == ["0", "0"], "\(lines)")
+        #expect(lines.filter { $0.contains("Read-only file system") }.count == 3)
         #expect(lines.last == "ok")
     }
 
     @Test func aReadOnlyRootAndVolumes() async throws {
-        let lines = try await inside("touch /x; touch /data/x; touch /volume/y && cat /volume/seed; echo z > /scratch/z && df -k /scratch | tail -1 | awk '{print $2}'") { spec, machine in
+        let lines = try await inside("touch /x; touch /data/x; touch /volume/y && cat /volume/seed; echo z > /scratch/z && df -k /scratch | tail -1 | tr -s ' ' | cut -d' ' -f2") { spec, machine in
             let volume = "\(machine.directory)/volume"
             try Files.makeDirectories(volume)
             try Files.replace("\(volume)/seed", Array("seed\n".utf8))
@@ -181,7 +181,7 @@ struct IsolationTests {
     @Test func runningOutOfMemoryIsNoticed() async throws {
         try await Machine.with { machine in
             let sandbox = try await machine.sandbox()
-            var spec = try machine.shell("exec tail -c 100000000 /dev/zero")
+            var spec = try machine.shell("exec tail /dev/zero > /dev/null")
             spec.limits.memory = 20 << 20
             let (exit, _) = try await machine.run(spec, in: sandbox)
             #expect(exit.oomKilled && exit.code == 137)
