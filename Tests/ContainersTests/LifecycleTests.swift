@@ -14,6 +14,164 @@ struct LifecycleTests {
             #expect(exit.code == 3 && exit.signal == 0 && exit.witnessed)
             #expect(exit.finishedAt >= exit.startedAt)
             #expect(lines.sorted() == ["stderr F err", "stdout F out", "stdout P partial"])
+            let first = try Files.text(machine.log()).split(separator: " ").first.map(String.init) ?? ""
+            #expect(first.utf8.count == 30 && Timestamp(rfc3339: first) != nil)
+        }
+    }
+
+    @Test func longLinesAreCutIntoMarkedPieces() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            let (_, lines) = try await machine.run(try machine.shell("head -c 40000 /dev/zero | tr '\\0' x; echo; echo end"), in: sandbox)
+            #expect(lines.map { String($0.prefix(8)) } == ["stdout P", "stdout P", "stdout F", "stdout F"])
+            #expect(lines.map { $0.utf8.count - 9 } == [16384, 16384, 7232, 3])
+        }
+    }
+
+    @Test func logsRotateBySizeAndKeepTheNewest() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("for r in 1 2 3 4; do head -c 20000 /dev/zero | tr '\\0' x; echo; sleep 1.1; done; echo last")
+            spec.log = ContainerLog(path: machine.log(), rotateAt: 15000, files: 3)
+            let container = try sandbox.create(spec)
+            try await container.start()
+            _ = try await container.wait()
+            let files = try Files.list(machine.directory).filter { $0.hasPrefix("main.log") }
+            #expect(files.count == 3)
+            #expect(try machine.lines().last == "stdout F last")
+        }
+    }
+
+    @Test func aRenamedLogIsReopenedOnRequest() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            let container = try sandbox.create(try machine.shell("echo one; read x; echo two"))
+            let spec = try machine.shell("echo one; read x; echo two", id: "reader")
+            var reader = spec
+            reader.stdin = true
+            let waiting = try sandbox.create(reader)
+            try await waiting.start()
+            while try Files.text(machine.log("reader")).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(rename(machine.log("reader"), machine.log("old")) == 0)
+            try await waiting.reopenLog()
+            let client = try await waiting.attach(stdin: true)
+            try await client.stdin?.write(Array("go\n".utf8))
+            _ = try await waiting.wait()
+            #expect(try machine.lines("old") == ["stdout F one"])
+            #expect(try machine.lines("reader") == ["stdout F two"])
+            #expect(container.state == .created)
+        }
+    }
+
+    @Test func signalsEndContainersAndGraceIsKept() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            let polite = try sandbox.create(try machine.shell("trap 'exit 7' TERM; while :; do sleep 0.05; done", id: "polite"))
+            try await polite.start()
+            try await Task.sleep(for: .milliseconds(100))
+            #expect(try await polite.stop(grace: .seconds(5))?.code == 7)
+            let deaf = try sandbox.create(try machine.shell("trap '' TERM; while :; do sleep 0.05; done", id: "deaf"))
+            try await deaf.start()
+            let before = ContinuousClock.now
+            let exit = try await deaf.stop(grace: .milliseconds(200))
+            #expect(exit?.code == 137 && exit?.signal == SIGKILL)
+            #expect(ContinuousClock.now - before > .milliseconds(190))
+        }
+    }
+
+    @Test(arguments: [
+        (["nothing-here"], "exec: \"nothing-here\": executable file not found in $PATH"),
+        (["/no/such"], "exec: \"/no/such\": stat /no/such: no such file or directory"),
+        (["/etc/passwd"], "exec: \"/etc/passwd\": permission denied"), (["/etc"], "exec: \"/etc\": is a directory"),
+    ])
+    func badCommandsAreNamedInTheUsualWords(arguments: [String], words: String) async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            let container = try sandbox.create(machine.spec(arguments))
+            let failure = await #expect(throws: ContainerFailure.self) { try await container.start() }
+            #expect(failure?.message == words && failure?.isBadCommand == true)
+            #expect(container.state == .created)
+        }
+    }
+
+    @Test func aMissingMountSourceFailsTheStart() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("true")
+            spec.mounts.append(ContainerMount(target: "/data", .bind(source: "/no/such/volume")))
+            let container = try sandbox.create(spec)
+            let failure = await #expect(throws: ContainerFailure.self) { try await container.start() }
+            #expect(failure?.message == "error mounting \"/no/such/volume\" to rootfs at \"/data\": no such file or directory")
+        }
+    }
+
+    @Test func eventsTellStartAndExit() async throws {
+        try await Machine.with { machine in
+            let events = machine.runtime.subscribe()
+            let sandbox = try await machine.sandbox()
+            let (exit, _) = try await machine.run(try machine.shell("exit 4"), in: sandbox)
+            var seen: [ContainerEvent] = []
+            for await event in events {
+                seen.append(event)
+                if seen.count == 2 { break }
+            }
+            #expect(seen.contains(.exited(sandbox: "box", container: "main", exit)) && seen.contains(.started(sandbox: "box", container: "main")))
+        }
+    }
+
+    @Test func nothingIsLeftBehind() async throws {
+        func mounts() throws -> String { try Files.text("/proc/self/mountinfo") }
+        func descriptors() throws -> Int { try Files.list("/proc/self/fd").count }
+        let before = try mounts()
+        var name = ""
+        var open = 0
+        for round in 0..<2 {
+            try await Machine.with { machine in
+                name = machine.name
+                let sandbox = try await machine.sandbox()
+                for index in 0..<3 {
+                    let container = try sandbox.create(try machine.shell("sleep 100 & sleep 100", id: "c\(index)"))
+                    try await container.start()
+                    let session = try await container.exec(ExecSpec(arguments: ["true"]))
+                    _ = try await session.wait()
+                }
+                #expect(try mounts() == before)
+                #expect(sandbox.cgroup.processes().count >= 7)
+            }
+            #expect(!(try CgroupHierarchy.detect().group(name).exists))
+            #expect(!Files.exists("/var/tmp/\(name)"))
+            if round == 0 { open = try descriptors() }
+        }
+        #expect(try descriptors() <= open + 2)
+    }
+
+    @Test func removalOfOneContainerLeavesTheOthers() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            let one = try sandbox.create(try machine.shell("sleep 100", id: "one"))
+            let two = try sandbox.create(try machine.shell("sleep 100", id: "two"))
+            try await one.start()
+            try await two.start()
+            try await one.remove()
+            #expect(!one.cgroup.exists && !Files.exists(one.upperDirectory))
+            #expect(sandbox.containers.map(\.id) == ["two"])
+            guard case .running = two.state else {
+                Issue.record("the other one ended")
+                return
+            }
+            let again = try sandbox.create(try machine.shell("exit 5", id: "one"))
+            try await again.start()
+            #expect(try await again.wait().code == 5)
+        }
+    }
+
+    @Test func idsThatArePathsAreRefused() async throws {
+        try await Machine.with { machine in
+            await #expect(throws: SystemFailure.self) { _ = try await machine.runtime.createSandbox(SandboxSpec(id: "../x", cgroup: "\(machine.name)/x")) }
+            let sandbox = try await machine.sandbox()
+            for id in ["", ".", "a/b", "..", "init", String(repeating: "x", count: 200)] {
+                #expect(throws: SystemFailure.self) { _ = try sandbox.create(machine.spec(["true"], id: id)) }
+            }
         }
     }
 }
