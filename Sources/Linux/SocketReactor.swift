@@ -28,6 +28,9 @@ package final class SocketReactor {
         var id: UInt64
     }
 
+    /// What the handlers share; the loop keeps it and nothing else.
+    package var context: AnyObject?
+
     private let poll: Int32
     private var entries: [Socket: Entry] = [:]
     private var nextID: Socket = 1

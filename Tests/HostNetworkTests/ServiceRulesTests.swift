@@ -234,6 +234,33 @@ struct ServiceRulesTests {
     }
 }
 
+@Suite(.enabled(if: isRoot, needsRoot), .serialized)
+struct ServiceRulesSpeedTests {
+    /// Prints what the architecture page quotes; the bounds are wide, for debug builds on busy machines.
+    @Test func thousandServicesAndSingleChanges() throws {
+        try TestCluster.with(nodes: 1) { cluster in
+            var services = (0..<1000).map { (index: Int) -> ServicePort in
+                let host = UInt8(index % 250)
+                let endpoints = (0..<3).map { (node: UInt8) in Endpoint(IPAddress(10, 244, node, host), port: 8080, node: "node-\(node)") }
+                let id = ServicePort.ID(namespace: "default", name: "web-\(index)", port: "http")
+                return ServicePort(id, clusterIPs: [IPAddress(10, 96, UInt8(index / 250 + 1), host)], port: 80, endpoints: endpoints)
+            }
+            let rules = cluster.nodes[0].services
+            try rules.replaceAll([])
+            let all = try ContinuousClock().measure { try rules.replaceAll(services) }
+            var changes: [Duration] = []
+            for index in 0..<200 {
+                services[index].endpoints[1].address = IPAddress(10, 244, 9, UInt8(index))
+                changes.append(try ContinuousClock().measure { try rules.update([services[index]]) })
+            }
+            changes.sort()
+            let again = try ContinuousClock().measure { try ServiceRules(cluster.nodes[0].nftables, node: "node-0").replaceAll(services) }
+            print("1,000 services of 3 endpoints: \(all); one change: p50 \(changes[100]), p99 \(changes[198]); resync without change: \(again)")
+            #expect(all < .milliseconds(500) && changes[100] < .milliseconds(5) && again < .milliseconds(500))
+        }
+    }
+}
+
 @Suite struct ServiceNumberingTests {
     @Test(arguments: [
         (["a", "b", "c"], ["a", "b", "c"], ["a", "b", "c"]), (["b", "c"], ["a", "b", "c"], ["c", "b"]), (["a", "b", "d"], ["a", "b", "c"], ["a", "b", "d"]),
