@@ -106,6 +106,7 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Tree", "Core"]),
+        tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),

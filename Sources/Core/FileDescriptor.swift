@@ -96,6 +96,20 @@ extension FileDescriptor {
         }
     }
 
+    /// At most `count` bytes from `offset` on; empty at the end.
+    package func readPiece(at offset: Int64, count: Int) throws(SystemFailure) -> [UInt8] {
+        var out = [UInt8](repeating: 0, count: count)
+        let read = out.withUnsafeMutableBytes { buffer -> Int in
+            while true {
+                let count = pread(raw, buffer.baseAddress, buffer.count, off_t(offset))
+                if count >= 0 || errno != EINTR { return count }
+            }
+        }
+        guard read >= 0 else { throw SystemFailure("pread", "descriptor \(raw)") }
+        out.removeLast(count - read)
+        return out
+    }
+
     /// Writes every byte.
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemFailure) {
         var rest = bytes

@@ -1,0 +1,114 @@
+import Core
+import Testing
+import Transport
+import Tree
+
+@testable import ImageRegistry
+@testable import OCI
+
+@Suite struct ProtocolTests {
+    let client = HTTPClient()
+
+    func send(
+        _ fixture: RegistryFixture, _ method: String, _ target: String, _ body: [UInt8]? = nil, headers: HTTPHeaders = [:], login: Bool = true
+    ) async throws -> (status: Int, headers: HTTPHeaders, body: [UInt8]) {
+        var headers = headers
+        if login { headers["authorization"] = fixture.basic }
+        let endpoint = HTTPEndpoint(isTLS: false, host: "127.0.0.1", port: fixture.port)
+        let response = try await client.send(HTTPClientRequest(method, endpoint, target, headers: headers, body: body.map { .bytes($0) } ?? .none))
+        return (response.status, response.headers, try await response.body())
+    }
+
+    func code(_ body: [UInt8]) -> String? { (try? JSONReader.read(body))?["errors"][0]["code"].string }
+
+    @Test func theBaseAsksForALogin() async throws {
+        try await RegistryFixture.with { fixture in
+            let anonymous = try await send(fixture, "GET", "/v2/", login: false)
+            #expect(anonymous.status == 401 && code(anonymous.body) == "UNAUTHORIZED")
+            #expect(anonymous.headers["www-authenticate"] == "Bearer realm=\"http://\(fixture.host)/token\",service=\"\(fixture.host)\"")
+            #expect(try await send(fixture, "GET", "/v2/").status == 200)
+            let wrong = try await send(fixture, "GET", "/v2/", headers: ["authorization": "Basic YTpi"], login: false)
+            #expect(wrong.status == 401)
+        }
+    }
+
+    @Test func chunkedUploadsAreResumed() async throws {
+        try await RegistryFixture.with { fixture in
+            let bytes = Array("hello world".utf8)
+            let digest = ContentDigest(of: bytes)
+            let opened = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/")
+            let place = try #require(opened.headers["location"])
+            #expect(opened.status == 202)
+            #expect(try await send(fixture, "PATCH", place, Array(bytes[..<5]), headers: ["content-range": "0-4"]).status == 202)
+            let status = try await send(fixture, "GET", place)
+            #expect(status.status == 204 && status.headers["range"] == "0-4")
+            #expect(try await send(fixture, "PATCH", place, [1], headers: ["content-range": "9-9"]).status == 416)
+            #expect(try await send(fixture, "GET", place.replacing("app", with: "other")).status == 404)
+            let done = try await send(fixture, "PUT", place + "?digest=\(digest)", Array(bytes[5...]))
+            #expect(done.status == 201 && done.headers["docker-content-digest"] == digest.description)
+            let blob = "/v2/meu-registry/app/blobs/\(digest)"
+            #expect(try await send(fixture, "GET", blob).body == bytes)
+            let part = try await send(fixture, "GET", blob, headers: ["range": "bytes=6-"])
+            #expect(part.status == 206 && part.body == Array("world".utf8) && part.headers["content-range"] == "bytes 6-10/11")
+            #expect(try await send(fixture, "GET", blob, headers: ["range": "bytes=99-"]).status == 416)
+            #expect(try await send(fixture, "HEAD", blob).headers["content-length"] == "11")
+            // The bytes lie in one store, but another repository does not show them.
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/other/blobs/\(digest)").status == 404)
+            let mounted = try await send(fixture, "POST", "/v2/meu-registry/other/blobs/uploads/?mount=\(digest)&from=meu-registry/app")
+            #expect(mounted.status == 201)
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/other/blobs/\(digest)").status == 200)
+            #expect(try await send(fixture, "DELETE", "/v2/meu-registry/other/blobs/\(digest)").status == 202)
+        }
+    }
+
+    @Test func badInputIsRefusedAndLeavesNothing() async throws {
+        try await RegistryFixture.with { fixture in
+            let wrong = ContentDigest(of: [1])
+            let upload = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(wrong)", [2])
+            #expect(upload.status == 400 && code(upload.body) == "DIGEST_INVALID")
+            for (body, expected) in [("{", "MANIFEST_INVALID"), ("{\"schemaVersion\":1}", "MANIFEST_INVALID"), ("[]", "MANIFEST_INVALID")] {
+                let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/1", Array(body.utf8), headers: ["content-type": MediaType.ociManifest])
+                #expect(put.status == 400 && code(put.body) == expected)
+            }
+            let absent = ImageManifest(config: Descriptor(mediaType: MediaType.ociConfig, digest: wrong, size: 1), layers: [])
+            let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/1", absent.bytes, headers: ["content-type": MediaType.ociManifest])
+            #expect(put.status == 400 && code(put.body) == "MANIFEST_BLOB_UNKNOWN")
+            #expect(code(try await send(fixture, "GET", "/v2/Upper/app/manifests/1").body) == "NAME_INVALID")
+            #expect(try await send(fixture, "GET", "/v2/outro/app/manifests/1").status == 403)
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/app/manifests/sha256:zz").status == 400)
+            #expect(try await send(fixture, "POST", "/v2/outro/app/blobs/uploads/").status == 403)
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/app/manifests/1").status == 405)
+            #expect(try fixture.repositories.content.list().isEmpty)
+            #expect(fixture.repositories.content.partials().isEmpty)
+        }
+    }
+
+    @Test func tagsArePagedAndReferrersListed() async throws {
+        try await RegistryFixture.with { fixture in
+            let config = Array("{}".utf8)
+            let digest = ContentDigest(of: config)
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(digest)", config).status == 201)
+            let manifest = ImageManifest(config: Descriptor(mediaType: MediaType.ociConfig, digest: digest, size: 2), layers: [])
+            for tag in ["c", "a", "b"] {
+                let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/\(tag)", manifest.bytes, headers: ["content-type": MediaType.ociManifest])
+                #expect(put.status == 201)
+            }
+            let page = try await send(fixture, "GET", "/v2/meu-registry/app/tags/list?n=2")
+            #expect(try JSONReader.read(page.body)["tags"].stringList == ["a", "b"])
+            #expect(page.headers["link"] == "</v2/meu-registry/app/tags/list?n=2&last=b>; rel=\"next\"")
+            let rest = try await send(fixture, "GET", "/v2/meu-registry/app/tags/list?n=2&last=b")
+            #expect(try JSONReader.read(rest.body)["tags"].stringList == ["c"] && rest.headers["link"] == nil)
+            var signature = manifest
+            let subject = ContentDigest(of: manifest.bytes)
+            signature.subject = Descriptor(mediaType: MediaType.ociManifest, digest: subject, size: Int64(manifest.bytes.count))
+            signature.artifactType = "application/x.signature"
+            let put = try await send(
+                fixture, "PUT", "/v2/meu-registry/app/manifests/\(ContentDigest(of: signature.bytes))", signature.bytes, headers: ["content-type": MediaType.ociManifest])
+            #expect(put.headers["oci-subject"] == subject.description)
+            let listed = try await send(fixture, "GET", "/v2/meu-registry/app/referrers/\(subject)?artifactType=application/x.signature")
+            #expect(listed.headers["oci-filters-applied"] == "artifactType")
+            #expect(try JSONReader.read(listed.body)["manifests"].list.count == 1)
+            #expect(try JSONReader.read(try await send(fixture, "GET", "/v2/_catalog").body)["repositories"].stringList == ["meu-registry/app"])
+        }
+    }
+}
