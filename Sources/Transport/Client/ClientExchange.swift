@@ -31,7 +31,7 @@ final class ClientExchange: @unchecked Sendable {
     private(set) var buffered = 0
     private(set) var ended = false
     private var failure: TransportError?
-    private var waiter: UnsafeContinuation<Void, Never>?
+    private var waiters: [UnsafeContinuation<Void, Never>] = []
     private var timer: Scheduled<Void>?
 
     init(_ request: HTTPClientRequest, connection: any ClientConnection, upgrades: Bool) {
@@ -106,10 +106,10 @@ final class ClientExchange: @unchecked Sendable {
             if let outcome { return try outcome.get() }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 onLoop { exchange in
-                    if !exchange.chunks.isEmpty || exchange.ended || exchange.failure != nil || exchange.waiter != nil {
+                    if !exchange.chunks.isEmpty || exchange.ended || exchange.failure != nil {
                         continuation.resume()
                     } else {
-                        exchange.waiter = continuation
+                        exchange.waiters.append(continuation)
                     }
                 }
             }
@@ -155,19 +155,25 @@ final class ClientExchange: @unchecked Sendable {
         guard data.readableBytes > 0, failure == nil else { return }
         chunks.append(data)
         buffered += data.readableBytes
-        waiter.take()?.resume()
+        wake()
     }
 
     func receivedEnd() {
         ended = true
-        waiter.take()?.resume()
+        wake()
     }
 
     func fail(_ error: TransportError) {
         guard !ended, failure == nil else { return }
         failure = error
         settle(.failure(error))
-        waiter.take()?.resume()
+        wake()
+    }
+
+    private func wake() {
+        let waiting = waiters
+        waiters = []
+        for waiter in waiting { waiter.resume() }
     }
 
     private func settle(_ result: Result<Outcome, any Error>) {

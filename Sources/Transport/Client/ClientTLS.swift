@@ -21,6 +21,7 @@ package struct ClientTLS: Sendable {
     func context(protocols: [String]) throws(TransportError) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        configuration.shutdownTimeout = .seconds(2)
         configuration.applicationProtocols = protocols
         if insecure {
             configuration.certificateVerification = .none

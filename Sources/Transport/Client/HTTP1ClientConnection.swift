@@ -103,12 +103,12 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
 
     func cancel(_ exchange: ClientExchange) {
         guard self.exchange === exchange else { return }
-        context?.close(promise: nil)
+        context?.end()
     }
 
     /// Closes it if it is idle.
     func closeIdle() {
-        loop.execute { if self.exchange == nil, self.hijacked == nil { self.context?.close(promise: nil) } }
+        loop.execute { if self.exchange == nil, self.hijacked == nil { self.context?.end() } }
     }
 
     // MARK: - Reading
@@ -137,7 +137,7 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
         while let context, hijacked == nil {
             guard let exchange else {
                 // Bytes that answer nothing: the connection is of no use any more.
-                if buffer.readableBytes > 0 { context.close(promise: nil) }
+                if buffer.readableBytes > 0 { context.end() }
                 return
             }
             do throws(HTTP1Parser.Failure) {
@@ -149,7 +149,7 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
                 }
             } catch {
                 exchange.fail(.malformed(error.text))
-                context.close(promise: nil)
+                context.end()
                 return
             }
         }
@@ -180,14 +180,14 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
         exchange.receivedEnd()
         guard keepAlive, requestDone, let context else {
             usable.withLock { $0 = false }
-            context?.close(promise: nil)
+            context?.end()
             return
         }
         let channel = context.channel
         idleTimer = loop.scheduleTask(in: TimeAmount(pool.idleTimeout)) { [weak self] in
             guard let self, self.exchange == nil else { return }
             self.usable.withLock { $0 = false }
-            channel.close(promise: nil)
+            channel.end()
         }
         pool.release(self)
     }
@@ -198,7 +198,7 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
         guard let event = event as? ChannelEvent, event == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
         if let hijacked { return hijacked.receivedEnd() }
         inputEnded()
-        context.close(promise: nil)
+        context.end()
     }
 
     private func inputEnded() {
@@ -208,7 +208,7 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
         if !awaitsHead && parser.finished() { exchange.receivedEnd() } else { exchange.fail(.closed) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.end() }
 
     func channelInactive(context: ChannelHandlerContext) {
         inputEnded()

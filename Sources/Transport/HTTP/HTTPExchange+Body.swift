@@ -45,11 +45,11 @@ extension HTTPExchange {
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             onLoop { exchange in
                 let inbound = exchange.inbound
-                if inbound.ended || inbound.failure != nil || inbound.next < inbound.chunks.count || inbound.waiter != nil {
+                if inbound.ended || inbound.failure != nil || inbound.next < inbound.chunks.count {
                     continuation.resume()
                     return
                 }
-                exchange.inbound.waiter = continuation
+                exchange.inbound.waiters.append(continuation)
                 exchange.connection?.wantsBody(exchange)
             }
         }
@@ -84,16 +84,23 @@ extension HTTPExchange {
 
     // MARK: For the connection, on the loop
 
+    func wakeReaders() {
+        guard !inbound.waiters.isEmpty else { return }
+        let waiting = inbound.waiters
+        inbound.waiters = []
+        for waiter in waiting { waiter.resume() }
+    }
+
     func received(_ data: ByteBuffer) {
         guard data.readableBytes > 0, inbound.failure == nil else { return }
         inbound.chunks.append(data)
         inbound.buffered += data.readableBytes
-        inbound.waiter.take()?.resume()
+        wakeReaders()
     }
 
     func receivedEnd() {
         inbound.ended = true
-        inbound.waiter.take()?.resume()
+        wakeReaders()
     }
 
     /// Bytes that arrived and nobody read; they are dropped, so that they can be given back to the window.

@@ -49,7 +49,7 @@ package final class HTTPExchange: @unchecked Sendable {
         var ended = false
         var failure: TransportError?
         var expectsContinue = false
-        var waiter: UnsafeContinuation<Void, Never>?
+        var waiters: [UnsafeContinuation<Void, Never>] = []
     }
 
     enum Phase { case waiting, streaming, ended }
@@ -138,7 +138,7 @@ package final class HTTPExchange: @unchecked Sendable {
         outbound.next = 0
         outbound.queued = 0
         if !inbound.ended && inbound.failure == nil { inbound.failure = reason }
-        inbound.waiter.take()?.resume()
+        wakeReaders()
         let writers = outbound.writers
         outbound.writers = []
         for writer in writers { writer.resume(throwing: reason) }

@@ -11,7 +11,7 @@ package final class SPDYConnection: Sendable {
         var nextID: UInt32
         var lastReceived: UInt32 = 0
         var accepted: [SPDYStream] = []
-        var acceptor: UnsafeContinuation<Void, Never>?
+        var acceptors: [UnsafeContinuation<Void, Never>] = []
         var closed = false
         var callbacks: [@Sendable () -> Void] = []
     }
@@ -44,8 +44,8 @@ package final class SPDYConnection: Sendable {
             if ended { return nil }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 let ready = state.withLock { state in
-                    if !state.accepted.isEmpty || state.closed || state.acceptor != nil { return true }
-                    state.acceptor = continuation
+                    if !state.accepted.isEmpty || state.closed { return true }
+                    state.acceptors.append(continuation)
                     return false
                 }
                 if ready { continuation.resume() }
@@ -128,16 +128,17 @@ package final class SPDYConnection: Sendable {
     private func find(_ id: UInt32) -> SPDYStream? { state.withLock { $0.streams[id] } }
 
     private func opened(_ id: UInt32, _ headers: HTTPHeaders, fin: Bool, _ unidirectional: Bool) {
-        let (stream, acceptor) = state.withLock { state -> (SPDYStream?, UnsafeContinuation<Void, Never>?) in
+        let (stream, acceptors) = state.withLock { state -> (SPDYStream?, [UnsafeContinuation<Void, Never>]) in
             guard (id % 2 == 1) == (role == .server), id > state.lastReceived, state.streams.count < SPDYConnection.maximumStreams else {
-                return (nil, nil)
+                return (nil, [])
             }
             state.lastReceived = id
             let stream = SPDYStream(id: id, headers: headers, connection: self)
             state.streams[id] = stream
             outbox.enqueue(SPDYFraming.control(2, Array(SPDYFraming.pair(id, 0).prefix(4)) + state.codec.encode([:])))
             state.accepted.append(stream)
-            return (stream, state.acceptor.take())
+            defer { state.acceptors = [] }
+            return (stream, state.acceptors)
         }
         guard let stream else {
             outbox.enqueue(SPDYFraming.control(3, SPDYFraming.pair(id, 1)))
@@ -145,20 +146,21 @@ package final class SPDYConnection: Sendable {
         }
         if unidirectional { stream.refuseWrites() }
         if fin { stream.receivedEnd() }
-        acceptor?.resume()
+        for acceptor in acceptors { acceptor.resume() }
     }
 
     private func ended() {
-        let (streams, acceptor, callbacks) = state.withLock { state in
+        let (streams, acceptors, callbacks) = state.withLock { state in
             state.closed = true
             defer {
                 state.streams = [:]
                 state.callbacks = []
+                state.acceptors = []
             }
-            return (Array(state.streams.values), state.acceptor.take(), state.callbacks)
+            return (Array(state.streams.values), state.acceptors, state.callbacks)
         }
         for stream in streams { stream.connectionEnded() }
-        acceptor?.resume()
+        for acceptor in acceptors { acceptor.resume() }
         for callback in callbacks { callback() }
     }
 }

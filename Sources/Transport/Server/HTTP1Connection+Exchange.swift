@@ -104,7 +104,9 @@ extension HTTP1Connection: ExchangeConnection {
     func abort(_ exchange: HTTPExchange) {
         guard state.exchange === exchange else { return }
         state.closing = true
-        context?.close(promise: nil)
+        // What was written before still goes out, so that the client sees where it broke off.
+        context?.flush()
+        context?.end()
     }
 
     func handlerReturned(_ exchange: HTTPExchange) {}

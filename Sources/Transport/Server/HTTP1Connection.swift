@@ -87,10 +87,10 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         if let hijacked { return hijacked.receivedEnd() }
         state.inputClosed = true
         // A client that half-closes may still read a finite answer, but nobody watches on such a connection.
-        if state.exchange == nil || !state.requestDone || state.exchange?.outbound.phase == .streaming { context.close(promise: nil) }
+        if state.exchange == nil || !state.requestDone || state.exchange?.outbound.phase == .streaming { context.end() }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.end() }
 
     func channelInactive(context: ChannelHandlerContext) {
         ended()
@@ -201,7 +201,7 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         guard let context, !state.closing else { return }
         state.closing = true
         if state.sentHead {
-            context.close(promise: nil)
+            context.end()
             return
         }
         var out = context.channel.allocator.buffer(capacity: 160)
@@ -216,7 +216,7 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func closeAfter(_ future: EventLoopFuture<Void>) {
-        future.whenComplete { _ in self.context?.close(promise: nil) }
+        future.whenComplete { _ in self.context?.end() }
     }
 
     // MARK: - The exchange's end
@@ -265,7 +265,7 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
             self.timer = nil
             if self.hijacked != nil { return }
             if let deadline = self.state.deadline, deadline <= .now() {
-                self.context?.close(promise: nil)
+                self.context?.end()
             } else {
                 self.arm()
             }
@@ -277,9 +277,9 @@ extension HTTP1Connection: ServerConnection {
     func drain() {
         loopContext.loop.execute {
             self.state.draining = true
-            if self.state.exchange == nil, self.hijacked == nil { self.context?.close(promise: nil) }
+            if self.state.exchange == nil, self.hijacked == nil { self.context?.end() }
         }
     }
 
-    func closeNow() { loopContext.loop.execute { self.context?.close(promise: nil) } }
+    func closeNow() { loopContext.loop.execute { self.context?.end() } }
 }

@@ -23,6 +23,7 @@ final class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     var dirty = false
     private var lastStream = HTTP2StreamID(0)
     private var draining = false
+    private var closing = false
     private var timer: Scheduled<Void>?
     private var idleSince: NIODeadline? = .now()
 
@@ -243,10 +244,16 @@ final class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func closeDrained() {
-        guard let context else { return }
-        write(.rootStream, .goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil))
-        context.flush()
-        context.close(promise: nil)
+        guard let context, !closing else { return }
+        closing = true
+        // On a later turn and after the last byte: closing throws away what the socket has not taken.
+        context.eventLoop.execute {
+            guard let context = self.context else { return }
+            let sent = context.eventLoop.makePromise(of: Void.self)
+            sent.futureResult.whenComplete { _ in self.context?.close(promise: nil) }
+            self.write(.rootStream, .goAway(lastStreamID: self.lastStream, errorCode: .noError, opaqueData: nil), sent)
+            context.flush()
+        }
     }
 }
 

@@ -28,7 +28,7 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: TimeAmount(server.limits.head)) { channel.close(promise: nil) }
+        timer = context.eventLoop.scheduleTask(in: TimeAmount(server.limits.head)) { channel.end() }
         if let tls, !sniffs {
             encrypt(context, tls)
         }
@@ -72,20 +72,20 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
         if case .handshakeCompleted(let negotiated)? = event as? TLSUserEvent {
             serve(context, http2: negotiated == "h2")
         } else if let event = event as? ChannelEvent, event == .inputClosed {
-            context.close(promise: nil)
+            context.end()
         } else {
             context.fireUserInboundEventTriggered(event)
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.end() }
 
     private func encrypt(_ context: ChannelHandlerContext, _ tls: ServerTLS) {
         encrypted = true
         do {
             try context.pipeline.syncOperations.addHandler(tls.handler(record), position: .before(self))
         } catch {
-            context.close(promise: nil)
+            context.end()
         }
     }
 
@@ -112,7 +112,7 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
                 try pipeline.addHandler(HTTP1Connection(server: server, peer: peer, loopContext: loopContext))
             }
         } catch {
-            context.close(promise: nil)
+            context.end()
             return
         }
         if buffer.readableBytes > 0 {

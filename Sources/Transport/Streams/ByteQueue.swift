@@ -7,7 +7,7 @@ final class ByteQueue: Sendable {
         var bytes = 0
         var ended = false
         var failure: TransportError?
-        var reader: UnsafeContinuation<Void, Never>?
+        var readers: [UnsafeContinuation<Void, Never>] = []
         var pushers: [UnsafeContinuation<Void, Never>] = []
         /// The reader has gone: what comes is dropped.
         var discarding = false
@@ -21,13 +21,14 @@ final class ByteQueue: Sendable {
     /// Adds bytes, then waits until there is room for more.
     func push(_ chunk: [UInt8]) async {
         guard !chunk.isEmpty else { return }
-        let (reader, full) = state.withLock { state -> (UnsafeContinuation<Void, Never>?, Bool) in
-            guard !state.ended, !state.discarding else { return (nil, false) }
+        let (readers, full) = state.withLock { state -> ([UnsafeContinuation<Void, Never>], Bool) in
+            guard !state.ended, !state.discarding else { return ([], false) }
             state.chunks.append(chunk)
             state.bytes += chunk.count
-            return (state.reader.take(), state.bytes > limit)
+            defer { state.readers = [] }
+            return (state.readers, state.bytes > limit)
         }
-        reader?.resume()
+        for reader in readers { reader.resume() }
         guard full else { return }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             let waits = state.withLock { state in
@@ -45,8 +46,11 @@ final class ByteQueue: Sendable {
             guard !state.ended else { return [] }
             state.ended = true
             state.failure = failure
-            defer { state.pushers = [] }
-            return state.pushers + [state.reader.take()].compactMap { $0 }
+            defer {
+                state.pushers = []
+                state.readers = []
+            }
+            return state.pushers + state.readers
         }
         for continuation in waiting { continuation.resume() }
     }
@@ -88,8 +92,8 @@ final class ByteQueue: Sendable {
             }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 let ready = state.withLock { state in
-                    if !state.chunks.isEmpty || state.ended || state.reader != nil { return true }
-                    state.reader = continuation
+                    if !state.chunks.isEmpty || state.ended { return true }
+                    state.readers.append(continuation)
                     return false
                 }
                 if ready { continuation.resume() }

@@ -9,7 +9,7 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
     private var buffered = 0
     private var ended = false
     private var failure: TransportError?
-    private var waiter: UnsafeContinuation<Void, Never>?
+    private var waiters: [UnsafeContinuation<Void, Never>] = []
     private var reading = false
     private let flags = Mutex(Flags())
 
@@ -43,10 +43,10 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
             if let outcome { return try outcome.get() }
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
                 onLoop { stream in
-                    if stream.ended || stream.failure != nil || !stream.chunks.isEmpty || stream.waiter != nil {
+                    if stream.ended || stream.failure != nil || !stream.chunks.isEmpty {
                         continuation.resume()
                     } else {
-                        stream.waiter = continuation
+                        stream.waiters.append(continuation)
                         stream.demand()
                     }
                 }
@@ -62,7 +62,7 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
 
     package func closeWrite() async { try? await channel.close(mode: .output).get() }
 
-    package func close() { channel.close(promise: nil) }
+    package func close() { onLoop { $0.channel.end() } }
 
     private func onLoop(_ body: @escaping @Sendable (ChannelByteStream) -> Void) {
         let loop = channel.eventLoop
@@ -80,6 +80,12 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
         return ended ? .success(nil) : nil
     }
 
+    private func wake() {
+        let waiting = waiters
+        waiters = []
+        for waiter in waiting { waiter.resume() }
+    }
+
     // MARK: - For the handler below, on the loop
 
     /// Asks the socket for more where there is room.
@@ -93,7 +99,7 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
         guard data.readableBytes > 0 else { return }
         chunks.append(data)
         buffered += data.readableBytes
-        waiter.take()?.resume()
+        wake()
     }
 
     func readCompleted() {
@@ -103,13 +109,13 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
 
     func receivedEnd() {
         ended = true
-        waiter.take()?.resume()
+        wake()
     }
 
     func closed(_ reason: TransportError?) {
         // What came before the end is still there to read; an orderly end was told by receivedEnd.
         if !ended { if let reason { failure = reason } else { ended = true } }
-        waiter.take()?.resume()
+        wake()
         let callbacks = flags.withLock { flags in
             flags.closed = true
             defer { flags.callbacks = [] }
@@ -142,7 +148,7 @@ final class ByteStreamHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         failed = true
-        context.close(promise: nil)
+        context.end()
     }
 
     func channelInactive(context: ChannelHandlerContext) { stream.closed(failed ? .closed : nil) }

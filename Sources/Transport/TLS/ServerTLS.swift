@@ -43,6 +43,7 @@ package final class ServerTLS: Sendable {
         let (chain, key) = try identity.sources()
         var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
         configuration.minimumTLSVersion = .tlsv12
+        configuration.shutdownTimeout = .seconds(2)
         configuration.applicationProtocols = protocols
         configuration.trustRoots = .certificates([])
         if asks { configuration.certificateVerification = .optionalVerification }
