@@ -42,9 +42,9 @@ extension OpenAPI {
         for resource in resources {
             out.append(resource.message)
             if let list = resource.list { out.append(list) }
-            out += resource.subresources.compactMap(\.message)
+            out += resource.subresources.filter { !OpenAPI.isConnection($0) }.compactMap(\.message)
         }
-        for kind in ["Status", "DeleteOptions", "Patch", "APIResourceList", "WatchEvent"] {
+        for kind in ["Status", "DeleteOptions", "Patch", "APIResourceList", "APIGroup", "APIGroupList", "APIVersions", "WatchEvent"] {
             if let id = graph.message(named: "meta/v1.\(kind)") { out.append(id) }
         }
         return out

@@ -129,7 +129,7 @@ extension OpenAPI {
     private func operations(_ subresource: Subresource, of resource: Resource) -> [Operation] {
         let tail = prefix(resource) + scope(resource) + resource.kind + subresource.name.prefix(1).uppercased() + subresource.name.dropFirst()
         let object = name(subresource.message)
-        guard subresource.message != nil else {
+        guard !OpenAPI.isConnection(subresource) else {
             return [Operation(method: "get", id: "connectGet" + tail, action: "connect", kind: subresource.gvk)]
         }
         return subresource.verbs.compactMap { verb in
@@ -148,6 +148,9 @@ extension OpenAPI {
             }
         }
     }
+
+    /// Whether it upgrades to a stream or passes a request on: no body of ours, only options in the query.
+    static func isConnection(_ subresource: Subresource) -> Bool { subresource.message == nil || subresource.gvk.kind.hasSuffix("Options") }
 
     // MARK: Rendering
 

@@ -71,7 +71,8 @@ package struct OpenAPI: Sendable {
             out["x-kubernetes-group-version-kind"] = .list(sorted.map(gvk))
         }
         decorate(&out, rules, isMessage: true)
-        if !message.unions.isEmpty { out["x-kubernetes-unions"] = .list(message.unions.map(union)) }
+        let unions = message.unions.filter { !$0.discriminator.isEmpty }
+        if !unions.isEmpty { out["x-kubernetes-unions"] = .list(unions.map(union)) }
         if message.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
         return out
     }
@@ -79,8 +80,7 @@ package struct OpenAPI: Sendable {
     func gvk(_ kind: GroupVersionKind) -> Node { ["group": .string(kind.group), "kind": .string(kind.kind), "version": .string(kind.version)] }
 
     private func union(_ union: Union) -> Node {
-        var out = Node.emptyMap
-        if !union.discriminator.isEmpty { out["discriminator"] = .string(union.discriminator) }
+        var out: Node = ["discriminator": .string(union.discriminator)]
         out["fields-to-discriminateBy"] = .map(Fields(union.members.map { ($0.field, Node.string($0.value)) }.sorted { $0.0 < $1.0 }))
         return out
     }
@@ -99,12 +99,12 @@ package struct OpenAPI: Sendable {
         if field.flags.contains(.nullable) { out["nullable"] = true }
         if field.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
         if field.flags.contains(.embedded) { out["x-kubernetes-embedded-resource"] = true }
-        return wrapped(out)
+        return wrapped(out, always: true)
     }
 
     /// Version 3 allows no siblings of a reference.
-    private func wrapped(_ node: Node) -> Node {
-        guard version == .v3, node.has("$ref"), node.fields.count > 1 else { return node }
+    private func wrapped(_ node: Node, always: Bool = false) -> Node {
+        guard version == .v3, node.has("$ref"), always || node.fields.count > 1 else { return node }
         var out = node
         out["allOf"] = [["$ref": node["$ref"]]]
         out.remove("$ref")
@@ -117,7 +117,7 @@ package struct OpenAPI: Sendable {
         case (.message, .always), (.message, .omitEmpty), (.message, .omitZero): return [:]
         case (.scalar(let scalar), .always):
             switch scalar {
-            case .string: return graph.rules(of: field).enumValues.isEmpty ? "" : nil
+            case .string: return ""
             case .bool: return false
             case .int32, .int64, .double: return 0
             default: return nil
