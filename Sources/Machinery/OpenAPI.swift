@@ -1,0 +1,185 @@
+package import Schema
+package import Tree
+
+/// OpenAPI documents of a graph: version 2 in one piece, version 3 one group version at a time.
+package struct OpenAPI: Sendable {
+    package enum Version: Sendable {
+        case v2, v3
+        var prefix: String { self == .v2 ? "#/definitions/" : "#/components/schemas/" }
+    }
+
+    let graph: Graph
+    let version: Version
+    private static let extensionPrefix = "x-kubernetes-"
+
+    package init(_ graph: Graph, _ version: Version) {
+        self.graph = graph
+        self.version = version
+    }
+
+    // MARK: Definitions
+
+    /// The definitions of these messages and of all that they refer to, by name.
+    package func definitions(of roots: some Sequence<MessageID>) -> Node {
+        var out: [String: Node] = [:]
+        var scalars: Set<Scalar> = []
+        var pending = Array(roots)
+        var seen = Set(pending)
+        while let id = pending.popLast() {
+            let name = graph[id].openAPIName
+            if !name.isEmpty { out[name] = definition(of: id) }
+            for field in graph.fields(of: id) { visit(field.shape, &pending, &seen, &scalars) }
+        }
+        for scalar in scalars { if let name = scalar.openAPI.definition { out[name] = definition(of: scalar) } }
+        return .map(Fields(unique: out.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) }))
+    }
+
+    private func visit(_ shape: Shape, _ pending: inout [MessageID], _ seen: inout Set<MessageID>, _ scalars: inout Set<Scalar>) {
+        switch shape {
+        case .scalar(let scalar): scalars.insert(scalar)
+        case .message(let id): if seen.insert(id).inserted { pending.append(id) }
+        case .list(let id), .map(let id): visit(graph[id].shape, &pending, &seen, &scalars)
+        }
+    }
+
+    private func definition(of scalar: Scalar) -> Node {
+        let form = scalar.openAPI
+        if version == .v3, scalar == .quantity { return ["oneOf": [["type": "string"], ["type": "number"]]] }
+        if version == .v3, scalar == .intOrString { return ["format": "int-or-string", "oneOf": [["type": "integer"], ["type": "string"]]] }
+        var out = Node.emptyMap
+        if let type = form.type { out["type"] = .string(type) }
+        if let format = form.format { out["format"] = .string(format) }
+        return out
+    }
+
+    func definition(of id: MessageID) -> Node {
+        let message = graph[id]
+        var out: Node = ["type": "object"]
+        let rules = graph[message.rulesID]
+        if !rules.description.isEmpty { out["description"] = .string(rules.description) }
+        var required: [String] = []
+        var properties: [(String, Node)] = []
+        for field in graph.fields(of: id) {
+            properties.append((field.name, property(field)))
+            if field.isRequired { required.append(field.name) }
+        }
+        if !required.isEmpty { out["required"] = Node(required.sorted()) }
+        if !properties.isEmpty { out["properties"] = .map(Fields(properties.sorted { $0.0 < $1.0 })) }
+        let kinds = graph.kinds(of: id)
+        if !kinds.isEmpty {
+            let sorted = kinds.sorted { ($0.group, $0.version, $0.kind) < ($1.group, $1.version, $1.kind) }
+            out["x-kubernetes-group-version-kind"] = .list(sorted.map(gvk))
+        }
+        decorate(&out, rules, isMessage: true)
+        let unions = message.unions.filter { !$0.discriminator.isEmpty }
+        if !unions.isEmpty { out["x-kubernetes-unions"] = .list(unions.map(union)) }
+        if message.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
+        return out
+    }
+
+    func gvk(_ kind: GroupVersionKind) -> Node { ["group": .string(kind.group), "kind": .string(kind.kind), "version": .string(kind.version)] }
+
+    private func union(_ union: Union) -> Node {
+        var out: Node = ["discriminator": .string(union.discriminator)]
+        out["fields-to-discriminateBy"] = .map(Fields(union.members.map { ($0.field, Node.string($0.value)) }.sorted { $0.0 < $1.0 }))
+        return out
+    }
+
+    // MARK: Fields
+
+    private func property(_ field: Field) -> Node {
+        let rules = graph.rules(of: field)
+        var out = describe(field.shape, rules)
+        if !rules.description.isEmpty { out["description"] = .string(rules.description) }
+        if let value = rules.defaultValue {
+            out["default"] = value
+        } else if version == .v3, let value = zero(field) {
+            out["default"] = value
+        }
+        if field.flags.contains(.nullable) { out["nullable"] = true }
+        if field.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
+        if field.flags.contains(.embedded) { out["x-kubernetes-embedded-resource"] = true }
+        return wrapped(out, always: true)
+    }
+
+    /// Version 3 allows no siblings of a reference.
+    private func wrapped(_ node: Node, always: Bool = false) -> Node {
+        guard version == .v3, node.has("$ref"), always || node.fields.count > 1 else { return node }
+        var out = node
+        out["allOf"] = [["$ref": node["$ref"]]]
+        out.remove("$ref")
+        return out
+    }
+
+    /// What Go's zero value of a field that is always there looks like.
+    private func zero(_ field: Field) -> Node? {
+        switch (field.shape, field.presence) {
+        case (.message, .always), (.message, .omitEmpty), (.message, .omitZero): return [:]
+        case (.scalar(let scalar), .always):
+            switch scalar {
+            case .string: return ""
+            case .bool: return false
+            case .int32, .int64, .double: return 0
+            default: return nil
+            }
+        default: return nil
+        }
+    }
+
+    private func describe(_ shape: Shape, _ rules: Rules) -> Node {
+        var out = Node.emptyMap
+        switch shape {
+        case .message(let id):
+            if graph[id].openAPIName.isEmpty { out = definition(of: id) } else { out["$ref"] = .string(version.prefix + graph[id].openAPIName) }
+        case .list(let id):
+            out["type"] = "array"
+            out["items"] = element(id)
+        case .map(let id):
+            out["type"] = "object"
+            out["additionalProperties"] = element(id)
+        case .scalar(let scalar):
+            let form = scalar.openAPI
+            if let name = form.definition {
+                out["$ref"] = .string(version.prefix + name)
+            } else {
+                if let type = form.type { out["type"] = .string(type) }
+                if let format = form.format { out["format"] = .string(format) }
+            }
+        }
+        decorate(&out, rules, isMessage: false)
+        return out
+    }
+
+    private func element(_ id: ElementID) -> Node {
+        let element = graph[id]
+        var out = describe(element.shape, graph.rules(of: element))
+        if element.flags.contains(.nullable) { out["nullable"] = true }
+        return wrapped(out)
+    }
+
+    private func decorate(_ out: inout Node, _ rules: Rules, isMessage: Bool) {
+        if rules.patchStrategy != [] {
+            let names = [(PatchStrategy.merge, "merge"), (.replace, "replace"), (.retainKeys, "retainKeys")].filter { rules.patchStrategy.contains($0.0) }.map(\.1)
+            out["x-kubernetes-patch-strategy"] = .string(names.joined(separator: ","))
+        }
+        if !rules.patchMergeKey.isEmpty { out["x-kubernetes-patch-merge-key"] = .string(rules.patchMergeKey) }
+        if let type = rules.listType { out["x-kubernetes-list-type"] = .string("\(type)") }
+        if !rules.listMapKeys.isEmpty { out["x-kubernetes-list-map-keys"] = Node(rules.listMapKeys) }
+        if rules.isAtomic { out["x-kubernetes-map-type"] = "atomic" } else if rules.isGranular { out["x-kubernetes-map-type"] = "granular" }
+        if !rules.enumValues.isEmpty { out["enum"] = .list(rules.enumValues) }
+        if !rules.format.isEmpty, !out.has("$ref") { out["format"] = .string(rules.format) }
+        if !rules.pattern.isEmpty { out["pattern"] = .string(rules.pattern) }
+        let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]
+        for (key, value) in numbers { if let value { out[key] = Int64(exactly: value).map(Node.int) ?? .double(value) } }
+        let sizes: [(String, Int?)] = [
+            ("minLength", rules.minLength), ("maxLength", rules.maxLength), ("minItems", rules.minItems), ("maxItems", rules.maxItems),
+            ("minProperties", rules.minProperties), ("maxProperties", rules.maxProperties),
+        ]
+        for (key, value) in sizes { if let value { out[key] = .int(Int64(value)) } }
+        if rules.exclusiveMinimum { out["exclusiveMinimum"] = true }
+        if rules.exclusiveMaximum { out["exclusiveMaximum"] = true }
+        if rules.uniqueItems { out["uniqueItems"] = true }
+        if let validations = rules.validations { out["x-kubernetes-validations"] = validations }
+        for extra in [rules.logic, rules.documents].compactMap({ $0 }) { for (key, value) in extra.fields { out[key] = value } }
+    }
+}

@@ -1,0 +1,190 @@
+import Schema
+import Tree
+
+/// A value's type as ownership sees it: what it looks like, and whether it is owned whole or in parts.
+struct OwnedType {
+    let shape: Shape
+    let rules: Rules
+
+    /// Scalars, and what is declared atomic, are owned as a whole.
+    func isLeaf(_ graph: Graph) -> Bool {
+        switch shape {
+        case .scalar: true
+        case .message(let id): rules.isAtomic || graph[graph[id].rulesID].isAtomic
+        case .map: rules.isAtomic
+        case .list: rules.listType == nil || rules.listType == .atomic
+        }
+    }
+
+    func element(_ graph: Graph) -> OwnedType? {
+        switch shape {
+        case .list(let id), .map(let id): OwnedType(shape: graph[id].shape, rules: graph.rules(of: graph[id]))
+        default: nil
+        }
+    }
+
+    /// The type of a field or map entry; nil for one that the schema does not know.
+    func child(_ key: String, _ graph: Graph) -> OwnedType? {
+        switch shape {
+        case .message(let id): graph.field(key, in: id).map { OwnedType(shape: $0.shape, rules: graph.rules(of: $0)) }
+        case .map: element(graph)
+        default: nil
+        }
+    }
+
+    /// How an item of this list is told from the others.
+    func step(of item: Node, at index: Int, _ graph: Graph) -> String {
+        switch rules.listType {
+        case .set: return "v:" + item.jsonText
+        case .map:
+            var keys = Fields()
+            for key in rules.listMapKeys.sorted() {
+                var value = item[key]
+                if value.isNull, case .message(let id)? = element(graph)?.shape, let field = graph.field(key, in: id) {
+                    value = graph.rules(of: field).defaultValue ?? .null
+                }
+                if !value.isNull { keys.appendUnique(key, value) }
+            }
+            return "k:" + Node.map(keys).jsonText
+        default: return "i:\(index)"
+        }
+    }
+}
+
+/// The walks of ownership over two trees of one type: which fields there are, what differs, merging, removing.
+struct FieldWalk {
+    let graph: Graph
+
+    // MARK: Which fields an applied configuration names
+
+    func fields(of node: Node, _ type: OwnedType) -> FieldSet {
+        var out = FieldSet()
+        collect(node, type, [], &out)
+        return out
+    }
+
+    private func collect(_ node: Node, _ type: OwnedType?, _ path: [String], _ out: inout FieldSet) {
+        guard let type, !type.isLeaf(graph) else {
+            out.insert(path)
+            return
+        }
+        switch node {
+        case .map(let fields):
+            for (key, value) in fields {
+                let step = path + ["f:" + key]
+                collect(value, type.child(key, graph), step, &out)
+                if value.isNull || value == [:] { out.insert(step) } else if case .map = type.shape { out.insert(step) }
+            }
+        case .list(let items):
+            for (index, item) in items.enumerated() {
+                let step = path + [type.step(of: item, at: index, graph)]
+                collect(item, type.element(graph), step, &out)
+                out.insert(step)
+            }
+        default: return
+        }
+    }
+
+    // MARK: What differs
+
+    struct Difference {
+        var added = FieldSet()
+        var removed = FieldSet()
+        var modified = FieldSet()
+    }
+
+    func difference(_ old: Node, _ new: Node, _ type: OwnedType) -> Difference {
+        var out = Difference()
+        compare(old, new, type, [], &out)
+        return out
+    }
+
+    private func compare(_ old: Node?, _ new: Node?, _ type: OwnedType?, _ path: [String], _ out: inout Difference) {
+        if !path.isEmpty {
+            if old == nil, new != nil { out.added.insert(path) }
+            if old != nil, new == nil { out.removed.insert(path) }
+        }
+        let isLeaf = type?.isLeaf(graph) ?? true
+        if isLeaf || ((old?.isEmpty ?? true) && (new?.isEmpty ?? true)) {
+            if let old, let new, old != new { out.modified.insert(path) }
+            return
+        }
+        guard let type else { return }
+        switch type.shape {
+        case .message, .map:
+            let (before, after) = (old?.fields ?? Fields(), new?.fields ?? Fields())
+            for (key, value) in before { compare(value, after[key], type.child(key, graph), path + ["f:" + key], &out) }
+            for (key, value) in after where before.index(of: key) == nil { compare(nil, value, type.child(key, graph), path + ["f:" + key], &out) }
+        case .list:
+            let (before, after) = (steps(old, type), steps(new, type))
+            let (earlier, later) = (Dictionary(before, uniquingKeysWith: { first, _ in first }), Dictionary(after, uniquingKeysWith: { first, _ in first }))
+            for (step, item) in earlier { compare(item, later[step], type.element(graph), path + [step], &out) }
+            for (step, item) in later where earlier[step] == nil { compare(nil, item, type.element(graph), path + [step], &out) }
+        case .scalar: return
+        }
+    }
+
+    private func steps(_ node: Node?, _ type: OwnedType) -> [(String, Node)] {
+        (node?.list ?? []).enumerated().map { (type.step(of: $0.element, at: $0.offset, graph), $0.element) }
+    }
+
+    // MARK: Merging
+
+    /// `live` with all that `config` says.
+    func merge(_ live: Node, _ config: Node, _ type: OwnedType?) -> Node {
+        guard let type, !type.isLeaf(graph) else { return config }
+        switch (live, config) {
+        case (.map(let before), .map(let changes)):
+            var out = before
+            for (key, value) in changes { out[key] = before[key].map { merge($0, value, type.child(key, graph)) } ?? value }
+            return .map(out)
+        case (.list, .list): return .list(mergeItems(live, config, type))
+        default: return config
+        }
+    }
+
+    /// Items of the configuration in its order; the others where they stood among them.
+    private func mergeItems(_ live: Node, _ config: Node, _ type: OwnedType) -> [Node] {
+        let before = steps(live, type)
+        let changes = steps(config, type)
+        let named = Set(changes.map(\.0))
+        let places = Dictionary(before.enumerated().map { ($0.element.0, $0.offset) }, uniquingKeysWith: { first, _ in first })
+        var others = before.enumerated().filter { !named.contains($0.element.0) }[...]
+        var out: [Node] = []
+        for (step, item) in changes {
+            if let place = places[step] {
+                while let first = others.first, first.offset < place { out.append(others.removeFirst().element.1) }
+                out.append(merge(before[place].1, item, type.element(graph)))
+            } else {
+                out.append(item)
+            }
+        }
+        return out + others.map(\.element.1)
+    }
+
+    // MARK: Removing
+
+    /// Removes what `last` names and `kept` does not, whole branches where nobody keeps anything of them.
+    func prune(_ node: Node, _ last: FieldSet, kept: FieldSet, _ type: OwnedType?) -> Node {
+        guard let type, !type.isLeaf(graph) else { return node }
+        switch node {
+        case .map(let fields):
+            return .map(
+                Fields(
+                    unique: fields.compactMap { key, value in
+                        guard let entry = last["f:" + key] else { return .init(key: key, value: value) }
+                        guard let keep = kept["f:" + key] else { return nil }
+                        return .init(key: key, value: prune(value, entry.below, kept: keep.below, type.child(key, graph)))
+                    }))
+        case .list(let items):
+            return .list(
+                items.enumerated().compactMap { index, item in
+                    let step = type.step(of: item, at: index, graph)
+                    guard let entry = last[step] else { return item }
+                    guard let keep = kept[step] else { return nil }
+                    return prune(item, entry.below, kept: keep.below, type.element(graph))
+                })
+        default: return node
+        }
+    }
+}

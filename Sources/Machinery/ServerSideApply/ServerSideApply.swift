@@ -1,0 +1,161 @@
+package import Core
+package import Schema
+package import Tree
+
+/// Keeps `metadata.managedFields` on every write, and applies configurations with their conflicts.
+///
+/// Objects come in canonical form. All sets of an object are read in the version that the request has.
+package struct ServerSideApply {
+    /// Metadata that the server keeps itself and nobody owns.
+    private static let stripped = [
+        ["f:apiVersion"], ["f:kind"], ["f:metadata", "f:name"], ["f:metadata", "f:namespace"], ["f:metadata", "f:creationTimestamp"],
+        ["f:metadata", "f:selfLink"], ["f:metadata", "f:uid"], ["f:metadata", "f:generation"], ["f:metadata", "f:managedFields"],
+        ["f:metadata", "f:resourceVersion"],
+    ]
+
+    private let canonical: Canonical
+    private let type: OwnedType
+    private let walk: FieldWalk
+    private let id: MessageID
+    private let now: Timestamp
+    /// Top-level fields that this endpoint does not write: `status` on the object, `spec` on its status.
+    private let ignored: [String]
+
+    package init(_ canonical: Canonical, as id: MessageID, ignoring ignored: [String], now: Timestamp) {
+        self.canonical = canonical
+        self.id = id
+        self.now = now
+        self.ignored = ignored
+        type = OwnedType(shape: .message(id), rules: .none)
+        walk = FieldWalk(graph: canonical.graph)
+    }
+
+    // MARK: Writes that do not apply
+
+    /// The managed fields after `new` replaced `live` (null at creation). What the client sent as managed fields counts
+    /// where it can be read; `[{}]` forgets all.
+    package func update(live: Node, new: Node, by manager: ManagedFields.Manager) -> Node {
+        let sent = new["metadata"]["managedFields"]
+        if sent.list.count == 1, sent[0].fields.isEmpty { return .null }
+        var managed = ManagedFields()
+        if manager.subresource.isEmpty, let theirs = ManagedFields(sent), !theirs.entries.isEmpty {
+            managed = theirs
+        } else {
+            managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
+        }
+        // An object whose owners nobody tracks stays so until somebody applies.
+        if managed.entries.isEmpty, !live.isNull { return .null }
+        let difference = walk.difference(base(live), bare(new), type)
+        release(difference.modified.union(difference.added), difference.removed, from: &managed, except: manager)
+        let own = (managed[manager] ?? FieldSet()).subtracting(difference.removed).union(difference.modified).union(difference.added)
+        managed.set(manager, owned(own), now: now)
+        managed.cap()
+        return managed.entries.isEmpty ? .null : managed.node
+    }
+
+    // MARK: Apply
+
+    /// `live` (null when there is none) with the configuration applied, and its managed fields. Throws 409 where another
+    /// manager owns what would change, unless `force`.
+    package func apply(_ config: Node, to live: Node, by manager: ManagedFields.Manager, force: Bool) throws(APIError) -> Node {
+        if config["metadata"].has("managedFields") { throw .badRequest("metadata.managedFields must be nil") }
+        try checkKeys(config, type, NodePath())
+        var managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
+        if managed.entries.isEmpty, !live.isNull {
+            // What is there already belongs to whoever wrote it before anyone applied.
+            let before = ManagedFields.Manager(name: "before-first-apply", operation: "Update", apiVersion: live["apiVersion"].string ?? "")
+            managed.set(before, owned(walk.difference(canonical.zero(of: id), bare(live), type).added), now: now)
+        }
+        let last = managed[manager] ?? FieldSet()
+        let wanted = owned(walk.fields(of: bare(config), type))
+        let current = live.isNull ? Node.emptyMap : bare(live)
+        var merged = walk.merge(current, without(ignored, bare(config)), type)
+        managed.set(manager, wanted, now: now)
+        merged = walk.prune(merged, last, kept: managed.all, type)
+        let difference = walk.difference(base(live), merged, type)
+        let changed = owned(difference.modified.union(difference.added))
+        if !force { try refuseConflicts(changed, managed, manager) }
+        release(changed, difference.removed, from: &managed, except: manager)
+        managed.cap()
+        merged["metadata"]["managedFields"] = managed.entries.isEmpty ? .null : managed.node
+        return merged
+    }
+
+    private func refuseConflicts(_ changed: FieldSet, _ managed: ManagedFields, _ manager: ManagedFields.Manager) throws(APIError) {
+        var found: [(who: String, path: String)] = []
+        for entry in managed.entries where entry.manager != manager {
+            found += changed.intersection(entry.fields).paths.map { (describe(entry), FieldSet.describe($0)) }
+        }
+        guard let first = found.first else { return }
+        var message = "Apply failed with 1 conflict: conflict with \(first.who): \(first.path)"
+        if found.count > 1 {
+            let managers = Set(found.map(\.who)).sorted()
+            let lines = managers.flatMap { who in ["conflicts with \(who):"] + found.filter { $0.who == who }.map { "- \($0.path)" } }
+            message = "Apply failed with \(found.count) conflicts: " + lines.joined(separator: "\n")
+        }
+        throw APIError(
+            code: 409, reason: "Conflict", message: message,
+            details: .init(causes: found.map { .init(reason: "FieldManagerConflict", message: "conflict with \($0.who)", field: $0.path) }))
+    }
+
+    private func describe(_ entry: ManagedFields.Entry) -> String {
+        var out = FieldError.quoted(entry.manager.name)
+        if !entry.manager.subresource.isEmpty { out += " with subresource \(FieldError.quoted(entry.manager.subresource))" }
+        if !entry.manager.isApplier {
+            out += " using \(entry.manager.apiVersion)"
+            if let time = entry.time { out += " at \(time)" }
+        }
+        return out
+    }
+
+    /// An applied list may name no item twice.
+    private func checkKeys(_ node: Node, _ type: OwnedType?, _ path: NodePath) throws(APIError) {
+        guard let type, !type.isLeaf(walk.graph) else { return }
+        switch node {
+        case .map(let fields): for (key, value) in fields { try checkKeys(value, type.child(key, walk.graph), path.child(key)) }
+        case .list(let items):
+            var seen: Set<String> = []
+            for (index, item) in items.enumerated() {
+                let step = type.step(of: item, at: index, walk.graph)
+                if !seen.insert(step).inserted {
+                    throw .badRequest("failed to create typed patch object: .\(path): duplicate entries for key \(FieldSet.describe([step]))")
+                }
+                try checkKeys(item, type.element(walk.graph), path.element(index))
+            }
+        default: return
+        }
+    }
+
+    // MARK: Helpers
+
+    /// Other managers lose what this write changed or removed.
+    private func release(_ changed: FieldSet, _ removed: FieldSet, from managed: inout ManagedFields, except manager: ManagedFields.Manager) {
+        for index in managed.entries.indices where managed.entries[index].manager != manager {
+            managed.entries[index].fields = managed.entries[index].fields.subtracting(changed).subtracting(removed)
+        }
+        managed.entries.removeAll { $0.fields.isEmpty }
+    }
+
+    private func owned(_ set: FieldSet) -> FieldSet {
+        var out = set
+        for path in ServerSideApply.stripped { out.remove(path) }
+        for key in ignored { out.remove(["f:" + key]) }
+        return out
+    }
+
+    /// What Go compares a new object with: its zero value.
+    private func base(_ live: Node) -> Node { live.isNull ? canonical.zero(of: id) : bare(live) }
+
+    private func bare(_ node: Node) -> Node {
+        guard node["metadata"].has("managedFields") else { return node }
+        var out = node
+        out["metadata"].remove("managedFields")
+        return out
+    }
+
+    private func without(_ keys: [String], _ node: Node) -> Node {
+        var out = node
+        for key in keys { out.remove(key) }
+        return out
+    }
+}
