@@ -107,10 +107,15 @@ let package = Package(
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
+        tests(
+            "KubeletTests",
+            ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "Linux", "Tree", "Core", "sandbox-probe"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
