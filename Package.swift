@@ -112,6 +112,8 @@ let package = Package(
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
+        tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )
