@@ -1,6 +1,6 @@
 package import Client
 package import Core
-package import Kinds
+import Kinds
 import Machinery
 package import Tree
 

@@ -1,3 +1,4 @@
+import Client
 import Kinds
 import Machinery
 import Tree
