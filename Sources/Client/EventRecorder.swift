@@ -12,13 +12,16 @@ package struct Event: Sendable, Equatable {
     package var type: Kind
     package var reason: String
     package var message: String
+    /// The part of the object it is about, such as `spec.containers{app}`.
+    package var fieldPath = ""
 
     /// `about` is the object (its kind, apiVersion and metadata are used).
-    package init(_ about: Node, _ type: Kind = .normal, reason: String, message: String) {
+    package init(_ about: Node, _ type: Kind = .normal, reason: String, message: String, fieldPath: String = "") {
         self.about = about
         self.type = type
         self.reason = reason
         self.message = message
+        self.fieldPath = fieldPath
     }
 }
 
@@ -77,6 +80,7 @@ package final class EventRecorder: Sendable {
             "involvedObject": [
                 "kind": .string(event.about.kind), "apiVersion": .string(event.about.apiVersion), "namespace": .string(event.about.namespace),
                 "name": .string(event.about.name), "uid": .string(event.about.uid), "resourceVersion": event.about["metadata"]["resourceVersion"],
+                "fieldPath": event.fieldPath.isEmpty ? .null : .string(event.fieldPath),
             ],
             "reason": .string(event.reason), "message": .string(event.message), "type": .string(event.type.rawValue),
             "source": source, "reportingComponent": .string(component), "reportingInstance": .string(host),

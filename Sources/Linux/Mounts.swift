@@ -16,6 +16,12 @@ package enum Mounts {
         guard mount("tmpfs", target, "tmpfs", UInt(MS_NOSUID | MS_NODEV), options) == 0 else { throw SystemFailure("mount", target) }
     }
 
+    /// A file system in memory, of at most `size` bytes where given. Nothing happens where one stands already.
+    package static func tmpfs(at path: String, size: Int64?, mode: UInt32 = 0o777) throws(SystemFailure) {
+        if try isMountPoint(path) { return }
+        try tmpfs(at: path, options: "mode=\(String(mode, radix: 8))" + (size.map { ",size=\($0)" } ?? ""))
+    }
+
     /// Submounts come along. Read-only holds for the top mount alone, unless `recursively`.
     package static func bind(_ source: String, to target: String, readOnly: Bool = false, recursively: Bool = false) throws(SystemFailure) {
         let tree = jangada_open_tree(AT_FDCWD, source, UInt32(JANGADA_OPEN_TREE_CLONE | JANGADA_AT_RECURSIVE))

@@ -185,6 +185,8 @@ package struct PodMachine: Sendable {
 
     package mutating func handle(_ event: PodEvent, now: Timestamp) -> [PodAction] {
         guard !isFinished else { return [] }
+        // That timer is spent; the same time may have to be asked for again.
+        if event == .woke { announcedWake = nil }
         var out = apply(event, now)
         out += advance(now)
         return out

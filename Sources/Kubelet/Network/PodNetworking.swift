@@ -1,0 +1,67 @@
+import Core
+package import HostNetwork
+package import Linux
+import Tree
+
+/// Gives pods of one node their network namespaces.
+package protocol PodNetworking: Sendable {
+    /// Idempotent; also finds what an earlier daemon made.
+    func attach(_ pod: String, hostPorts: [PodPort]) throws -> PodAttachment
+    func detach(_ pod: String) throws
+    /// Where pods with `hostNetwork` live, and where probes come from.
+    var node: NetworkNamespace { get }
+    /// Pods that have a network.
+    func attached() -> [String]
+}
+
+package struct PodPort: Sendable, Hashable {
+    package var isUDP: Bool
+    package var hostPort: UInt16
+    package var containerPort: UInt16
+}
+
+package struct PodAttachment: Sendable {
+    package var addresses: [String]
+    package var namespace: NetworkNamespace
+    package init(addresses: [String], namespace: NetworkNamespace) {
+        self.addresses = addresses
+        self.namespace = namespace
+    }
+}
+
+/// `PodNetworking` over a node's own network.
+package struct NodePodNetworking: PodNetworking {
+    private let network: NodeNetwork
+
+    package init(_ network: NodeNetwork) { self.network = network }
+
+    package var node: NetworkNamespace { network.namespace }
+
+    package func attach(_ pod: String, hostPorts: [PodPort]) throws -> PodAttachment {
+        let ports = hostPorts.map {
+            PodNetwork.HostPort(transport: $0.isUDP ? .udp : .tcp, hostPort: $0.hostPort, containerPort: $0.containerPort)
+        }
+        let attachment = try network.pods.attach(pod, hostPorts: ports)
+        return PodAttachment(addresses: attachment.addresses.map { "\($0)" }, namespace: try NetworkNamespace.open(attachment.path))
+    }
+
+    package func detach(_ pod: String) throws {
+        try network.pods.detach(pod)
+        try network.pods.refill()
+    }
+
+    package func attached() -> [String] { network.pods.attachments().map(\.podID) }
+}
+
+extension PodPort {
+    /// The host ports that a pod's containers ask for.
+    static func of(_ pod: PodView) -> [PodPort] {
+        guard !pod.usesHostNetwork else { return [] }
+        return pod.all.flatMap { $0.container["ports"].list }.compactMap { port in
+            guard let host = port["hostPort"].int, let target = port["containerPort"].int, let hostPort = UInt16(exactly: host), hostPort > 0,
+                let containerPort = UInt16(exactly: target)
+            else { return nil }
+            return PodPort(isUDP: port["protocol"].string == "UDP", hostPort: hostPort, containerPort: containerPort)
+        }
+    }
+}

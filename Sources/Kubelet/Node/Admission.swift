@@ -1,0 +1,39 @@
+import Machinery
+import Tree
+
+/// Whether this node takes a pod that was bound to it. Pure.
+enum Admission {
+    static func check(_ pod: PodView, node: NodeConfiguration, labels: [String: String], others: [PodView]) -> PodRejection? {
+        for (key, value) in pod.spec["nodeSelector"].stringMap where labels[key] != value {
+            return PodRejection(
+                reason: "NodeAffinity",
+                message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+        }
+        if let os = pod.spec["os"]["name"].string, os != "linux" {
+            return PodRejection(
+                reason: "PodOSNotSupported", message: "Pod was rejected: Failed to admit pod because node OS doesn't match pod.spec.os.name")
+        }
+        for name in ["cpu", "memory", "pods"] {
+            guard let allocatable = node.allocatable[name] else { continue }
+            let wanted = name == "pods" ? Quantity(1) : request(pod, name)
+            guard name == "pods" || !wanted.isZero else { continue }
+            let used = others.reduce(Quantity.zero) { $0 + (name == "pods" ? Quantity(1) : request($1, name)) }
+            guard used + wanted > allocatable else { continue }
+            let unit: (Quantity) -> Int64 = { name == "cpu" ? $0.milliValue : $0.value }
+            return PodRejection(
+                reason: "OutOf\(name)",
+                message: "Pod was rejected: Node didn't have enough resource: \(name), requested: \(unit(wanted)), used: \(unit(used)), capacity: \(unit(allocatable))")
+        }
+        return nil
+    }
+
+    /// What a pod asks for at most at one time.
+    static func request(_ pod: PodView, _ name: String) -> Quantity {
+        if let own = Amount.quantity(pod.spec["resources"]["requests"][name]) { return own }
+        func amount(_ container: Node) -> Quantity { Amount.quantity(container["resources"]["requests"][name]) ?? .zero }
+        var total = (pod.containers + pod.sidecars).reduce(Quantity.zero) { $0 + amount($1) }
+        for container in pod.initContainers where amount(container) > total { total = amount(container) }
+        if let overhead = Amount.quantity(pod.spec["overhead"][name]) { total += overhead }
+        return total
+    }
+}
