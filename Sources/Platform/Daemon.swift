@@ -2,6 +2,8 @@ import APIServer
 package import Client
 import Controllers
 import Core
+import HostNetwork
+import Linux
 import Logging
 import Machinery
 import Scheduler
@@ -18,6 +20,8 @@ package final class Daemon: Sendable {
     private let controllers: ControllerSet
     private let scheduler: SchedulerService
     private let schedulerEvents: EventRecorder
+    package let registry: RegistryService
+    private let nodes: NodeFleet
     private let log = Logger(label: "daemon")
 
     /// Loads what is there. Nothing listens and nothing runs before `run`.
@@ -33,7 +37,22 @@ package final class Daemon: Sendable {
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = SchedulerService(view: view, recorder: schedulerEvents)
+        registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
+        var fleet = NodeFleet.Options()
+        fleet.clusterName = settings.name
+        fleet.nodes = settings.nodes
+        nodes = try NodeFleet(
+            fleet, directory, plan: try Daemon.plan(directory), view: view, client: plane.client(as: "system:node"), images: registry.images)
         self.pki = pki
+    }
+
+    /// Address ranges that no route of the machine's own uses.
+    private static func plan(_ directory: StateDirectory) throws -> NetworkPlan {
+        let wanted = NetworkPlan(directory: "\(directory.run)/network")
+        guard let plan = try wanted.adapted(to: RouteNetlink()) else {
+            throw SystemFailure("route", "10.89.0.0/24", errno: 17, hint: "every address range for nodes is in use on this machine")
+        }
+        return plan
     }
 
     private let pki: ClusterPKI
@@ -66,6 +85,8 @@ package final class Daemon: Sendable {
             group.addTask { await self.controllers.run() }
             group.addTask { await self.schedulerEvents.run() }
             group.addTask { await self.scheduler.run() }
+            _ = try await registry.start()
+            group.addTask { try await self.nodes.run() }
             try await isReady()
             try await group.waitForAll()
         }

@@ -1,6 +1,6 @@
 import Client
-import Containers
-package import Core
+package import Containers
+import Core
 import HostNetwork
 import Kubelet
 import Linux

@@ -1,5 +1,5 @@
-package import Core
-import ImageRegistry
+import Core
+package import ImageRegistry
 import Logging
 package import OCI
 package import Transport
@@ -22,6 +22,15 @@ package final class RegistryService: Sendable {
         server = HTTPServer(
             listeners: [.tcp(host: "127.0.0.1", port: port)], tls: try ServerTLS(identity: identity), sniffTLS: true,
             handler: RegistryHandler(directory: registries, repositories: repositories))
+    }
+
+    /// Takes an image archive (docker's or OCI's layout) into the machine's images.
+    package func load(_ path: String) async throws -> [String] {
+        let images = images.images
+        return try await BlockingThreads.shared.run { () throws(any Error) in
+            let source = FileSource(try FileSystem.open(path, .readOnly))
+            return try ImageArchive(images: images).load(source).map(\.name)
+        }
     }
 
     package func start() async throws -> [String] { try await server.start() }

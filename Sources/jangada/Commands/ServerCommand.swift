@@ -21,6 +21,13 @@ struct ServerCommand: AsyncParsableCommand {
     @Option(help: "How writes reach the disk: durable, relaxed or memory.")
     var store = ClusterSettings.Durability.durable
 
+    @Option(help: "Port of the registry on 127.0.0.1; 0 takes a free one.")
+    var registryPort = 5000
+    @Option(help: "How many nodes.")
+    var nodes = 1
+    @Option(help: "An image archive to load at start; may be given several times.")
+    var preload: [String] = []
+
     func run() async throws {
         LoggingSystem.bootstrap { label in
             var handler = StreamLogHandler.standardError(label: label)
@@ -30,7 +37,10 @@ struct ServerCommand: AsyncParsableCommand {
         var settings = ClusterSettings()
         settings.port = port
         settings.durability = store
+        settings.registryPort = registryPort
+        settings.nodes = nodes
         let daemon = try Daemon(settings, StateDirectory(root: state, run: runDirectory))
+        for path in preload { _ = try await daemon.registry.load(path) }
         try await daemon.run {}
     }
 }
