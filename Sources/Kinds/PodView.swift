@@ -1,5 +1,5 @@
 package import Core
-package import Machinery
+import Machinery
 package import Tree
 
 /// A pod as controllers read it: the questions that upstream's podutil answers, answered the same way.
