@@ -1,4 +1,4 @@
-import APIServer
+@testable import APIServer
 import Client
 import Core
 import Kinds
@@ -98,7 +98,7 @@ final class NodeAgent: Sendable {
         func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
             guard let pod = state.get(.pods, key), !PodView(pod).nodeName.isEmpty else { return .nothing }
             if pod.isBeingDeleted { return Plan([.delete(.pods, key, DeleteOptions(gracePeriodSeconds: 0))]) }
-            guard !PodView(pod).isReady else { return .nothing }
+            guard !PodView(pod).isReady, !PodView(pod).isTerminal else { return .nothing }
             var running = pod
             running["status"]["phase"] = "Running"
             let address = "10.0.\(abs(key.hashValue) % 250).\(abs(key.hashValue / 250) % 250)"

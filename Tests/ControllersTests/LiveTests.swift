@@ -127,3 +127,89 @@ import Tree
         }
     }
 }
+
+/// The controllers of other workloads, live.
+@Suite(.timeLimit(.minutes(1))) struct LiveWorkloadTests {
+    private static func template(_ extra: Node = .emptyMap) -> Node {
+        var template: Node = ["metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "i"]]]]
+        for (key, value) in extra.fields { template["spec"][key] = value }
+        return template
+    }
+
+    @Test func daemonSetHasAPodOnEveryNode() async throws {
+        try await LiveCluster.run { cluster in
+            for name in ["n1", "n2", "n3"] { try await cluster.addNode(name) }
+            _ = try await cluster.client.create(
+                .daemonSets, namespace: "default",
+                [
+                    "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": ["name": "d", "namespace": "default"],
+                    "spec": ["selector": ["matchLabels": ["app": "w"]], "template": LiveWorkloadTests.template()],
+                ])
+            try await cluster.until("all ready") { cluster.view.get(.daemonSets, ObjectKey("default", "d"))?["status"]["numberAvailable"].int == 3 }
+            let places = cluster.view.read { Set($0[.pods].objects.values.compactMap { $0["spec"]["nodeName"].string }) }
+            #expect(places == ["n1", "n2", "n3"])
+            _ = try await cluster.client.patch(
+                .daemonSets, ObjectKey("default", "d"), .strategic, ["spec": ["template": ["spec": ["containers": [["name": "c", "image": "i2"]]]]]],
+                subresource: nil)
+            try await cluster.until("all updated") {
+                let status = cluster.view.get(.daemonSets, ObjectKey("default", "d"))?["status"]
+                return status?["updatedNumberScheduled"].int == 3 && status?["numberAvailable"].int == 3 && status?["observedGeneration"].int == 2
+            }
+        }
+    }
+
+    @Test func statefulSetGrowsInOrderAndTakesAnUpdate() async throws {
+        try await LiveCluster.run { cluster in
+            try await cluster.addNode("n1")
+            let key = ObjectKey("default", "s")
+            _ = try await cluster.client.create(
+                .statefulSets, namespace: "default",
+                [
+                    "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": ["name": "s", "namespace": "default"],
+                    "spec": ["replicas": 3, "serviceName": "s", "selector": ["matchLabels": ["app": "w"]], "template": LiveWorkloadTests.template()],
+                ])
+            try await cluster.until("three ready") { cluster.view.get(.statefulSets, key)?["status"]["readyReplicas"].int == 3 }
+            let names = cluster.view.read { $0[.pods].objects.values.sorted { $0.revision < $1.revision }.map(\.name) }
+            #expect(Set(names) == ["s-0", "s-1", "s-2"])
+            _ = try await cluster.client.patch(
+                .statefulSets, key, .strategic, ["spec": ["template": ["spec": ["containers": [["name": "c", "image": "i2"]]]]]], subresource: nil)
+            try await cluster.until("updated") {
+                guard let status = cluster.view.get(.statefulSets, key)?["status"] else { return false }
+                return status["updatedReplicas"].int == 3 && status["readyReplicas"].int == 3 && status["currentRevision"] == status["updateRevision"]
+                    && status["observedGeneration"].int == 2
+            }
+            #expect(cluster.view.read { $0[.pods].objects.values.allSatisfy { $0["spec"]["containers"][0]["image"].string == "i2" } })
+        }
+    }
+
+    @Test func jobCompletesWhenItsPodsHaveSucceeded() async throws {
+        try await LiveCluster.run { cluster in
+            try await cluster.addNode("n1")
+            let key = ObjectKey("default", "j")
+            let selector: Node = ["matchLabels": ["app": "w"]]
+            _ = try await cluster.client.create(
+                .jobs, namespace: "default",
+                [
+                    "apiVersion": "batch/v1", "kind": "Job", "metadata": ["name": "j", "namespace": "default"],
+                    "spec": [
+                        "completions": 3, "parallelism": 2, "selector": selector,
+                        "template": LiveWorkloadTests.template(["restartPolicy": "Never"]),
+                    ],
+                ])
+            for _ in 0..<400 {
+                for pod in cluster.view.read({ Array($0[.pods].objects.values) }) where pod["status"]["phase"].string == "Running" {
+                    var ended = pod
+                    ended["status"]["phase"] = "Succeeded"
+                    ended["status"]["conditions"] = [["type": "Ready", "status": "False"]]
+                    _ = try? await cluster.client.update(.pods, ended, subresource: "status")
+                }
+                if cluster.view.get(.jobs, key)?["status"].condition("Complete") != nil { break }
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            let status = try #require(cluster.view.get(.jobs, key)?["status"])
+            #expect(status["succeeded"].int == 3)
+            #expect(status.condition("Complete")?["reason"].string == "CompletionsReached")
+            #expect(cluster.view.read { $0[.pods].objects.values.allSatisfy { $0.finalizers.isEmpty } })
+        }
+    }
+}
