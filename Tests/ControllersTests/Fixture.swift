@@ -8,7 +8,7 @@ import Tree
 @testable import Controllers
 
 /// One case: its files, and their translation from and to placeholders.
-struct Fixture: Sendable, CustomTestStringConvertible, CustomStringConvertible {
+struct Fixture: Sendable, CustomStringConvertible {
     let controller: String
     let name: String
 
@@ -22,7 +22,6 @@ struct Fixture: Sendable, CustomTestStringConvertible, CustomStringConvertible {
     }
 
     var description: String { "\(controller)/\(name)" }
-    var testDescription: String { description }
     private var path: String { "\(Fixture.folder)/\(controller)/\(name)" }
 
     private static func entries(_ path: String) -> [String] {

@@ -16,7 +16,8 @@ import Tree
     static let controllers: [String: any Controller] = [
         "replicaset": ReplicaSets(), "replicationcontroller": ReplicaSets(.replicationController), "deployment": Deployments(),
         "endpointslice": EndpointSlices(), "endpoints": Endpoints(), "namespacedefaults": ServiceAccounts(), "nodelifecycle": NodeLifecycle(start: Fixture.now + .seconds(-3600)),
-        "tainteviction": TaintEviction(),
+        "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "disruption": DisruptionBudgets(),
+        "clusterrole": ClusterRoleAggregation(),
     ]
 
     @Test(arguments: Fixture.all) func planIsAsWritten(_ fixture: Fixture) throws {

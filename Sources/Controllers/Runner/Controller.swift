@@ -112,8 +112,13 @@ package struct Announcement: Sendable, Equatable {
     package var failure: String
     /// Text before the error's message.
     package var failureText: String
+    /// Whether the object's name follows the text of a success.
+    package var namesObject: Bool
 
-    package init(_ about: Node, success: String, _ successText: String, failure: String = "", _ failureText: String = "") {
+    package init(
+        _ about: Node, success: String, _ successText: String, failure: String = "", _ failureText: String = "", namesObject: Bool = true
+    ) {
+        self.namesObject = namesObject
         self.about = about
         self.success = success
         self.successText = successText

@@ -106,7 +106,7 @@ extension ControllerRunner {
 
     private func announce(_ announcement: Announcement?, _ name: String) {
         guard let announcement else { return }
-        recorder.record(Event(announcement.about, reason: announcement.success, message: announcement.successText + name))
+        recorder.record(Event(announcement.about, reason: announcement.success, message: announcement.successText + (announcement.namesObject ? name : "")))
     }
 
     private func announce(_ announcement: Announcement?, failure: APIError) {
