@@ -92,7 +92,7 @@ let package = Package(
         .executableTarget(
             name: "jangada",
             dependencies: [
-                "Core", "CLinux", "Tree", "Transport", "Store", "Client", "Machinery", "Schema", "Platform", log,
+                "Core", "CLinux", "Linux", "Tree", "Transport", "Store", "Client", "Machinery", "Schema", "Platform", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/jangada", swiftSettings: swift),

@@ -1,8 +1,9 @@
 import APIServer
 package import Client
 import Controllers
-import Core
+package import Core
 import HostNetwork
+package import ImageBuilder
 import Linux
 import Logging
 import Machinery
@@ -21,7 +22,13 @@ package final class Daemon: Sendable {
     private let scheduler: SchedulerService
     private let schedulerEvents: EventRecorder
     package let registry: RegistryService
+    package let builder: ImageBuilder
+    package let started = Timestamp.now()
     private let nodes: NodeFleet
+    private let network: NetworkPlan
+    /// How the cluster was asked to end; the first word counts.
+    private let ending: AsyncStream<Bool>
+    private let end: AsyncStream<Bool>.Continuation
     private let log = Logger(label: "daemon")
 
     /// Loads what is there. Nothing listens and nothing runs before `run`.
@@ -38,11 +45,16 @@ package final class Daemon: Sendable {
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = SchedulerService(view: view, recorder: schedulerEvents)
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
+        builder = try ImageBuilder(images: registry.images.images, layers: registry.images.layers, sandbox: nil)
+        registry.images.keepAlive { [builder] in try builder.live() }
+        network = try Daemon.plan(directory)
+        for resource in ClusterStatus.resources { view.declare(resource) }
         var fleet = NodeFleet.Options()
         fleet.clusterName = settings.name
         fleet.nodes = settings.nodes
         nodes = try NodeFleet(
-            fleet, directory, plan: try Daemon.plan(directory), view: view, client: plane.client(as: "system:node"), images: registry.images)
+            fleet, directory, plan: network, view: view, client: plane.client(as: "system:node"), images: registry.images, streams: plane.streams)
+        (ending, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
         self.pki = pki
     }
 
@@ -74,21 +86,42 @@ package final class Daemon: Sendable {
         return options
     }
 
-    /// Works until cancelled; `isReady` is called when the API answers.
-    package func run(isReady: @escaping @Sendable () async throws -> Void) async throws {
+    /// Ends `run` soon. `keeping`: containers and their network go on for the next daemon.
+    package func shutdown(keeping: Bool) { end.yield(keeping) }
+
+    /// Works until `shutdown`.
+    package func run() async throws {
         _ = try await plane.start()
         let server = "https://127.0.0.1:\(plane.port)"
         try Kubeconfig.make(name: settings.name, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
             .write(directory.adminKubeconfig)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await self.view.run() }
-            group.addTask { await self.controllers.run() }
-            group.addTask { await self.schedulerEvents.run() }
-            group.addTask { await self.scheduler.run() }
-            _ = try await registry.start()
-            group.addTask { try await self.nodes.run() }
-            try await isReady()
-            try await group.waitForAll()
+        _ = try await registry.start()
+        try registry.applyAliases()
+        let control = ControlAPI.server(self)
+        let keeping = try await withThrowingTaskGroup(of: Bool?.self) { group in
+            for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run] as [@Sendable () async -> Void] {
+                group.addTask {
+                    await work()
+                    return nil
+                }
+            }
+            group.addTask {
+                try await self.nodes.run()
+                return nil
+            }
+            _ = try await control.start()
+            group.addTask {
+                for await keeping in self.ending { return keeping }
+                return true
+            }
+            defer { group.cancelAll() }
+            while let done = try await group.next() { if let done { return done } }
+            return true
         }
+        await control.shutdown()
+        await registry.stop()
+        try await nodes.stop(keeping: keeping)
+        await plane.stop()
+        log.info("stopped", metadata: ["keeping": "\(keeping)"])
     }
 }

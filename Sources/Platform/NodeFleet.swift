@@ -1,3 +1,4 @@
+import APIServer
 import Client
 package import Containers
 import Core
@@ -26,7 +27,10 @@ package final class NodeFleet: Sendable {
     private let log = Logger(label: "nodes")
 
     /// Makes or adopts the network and the nodes; kubelets declare what they read, so make it before the view runs.
-    init(_ options: Options, _ directory: StateDirectory, plan: NetworkPlan, view: ClusterView, client: any ClusterClient, images: ImageService) throws {
+    init(
+        _ options: Options, _ directory: StateDirectory, plan: NetworkPlan, view: ClusterView, client: any ClusterClient, images: ImageService,
+        streams: NodeStreamsDirectory
+    ) throws {
         self.options = options
         self.directory = directory
         self.view = view
@@ -44,9 +48,10 @@ package final class NodeFleet: Sendable {
                 cgroup: "\(options.clusterName)/\(name)")
             configuration.podCIDRs = ["\(node.podRange)"]
             configuration.clusterDNS = ["\(plan.dnsAddress)"]
-            kubelets.append(
-                Kubelet(
-                    node: configuration, client: client, view: view, runtime: runtime, network: NodePodNetworking(node), images: nodeImages))
+            let kubelet = Kubelet(
+                node: configuration, client: client, view: view, runtime: runtime, network: NodePodNetworking(node), images: nodeImages)
+            streams.set(name, kubelet)
+            kubelets.append(kubelet)
         }
         self.kubelets = kubelets
     }
@@ -58,5 +63,13 @@ package final class NodeFleet: Sendable {
         await withTaskGroup(of: Void.self) { group in
             for kubelet in kubelets { group.addTask { await kubelet.run() } }
         }
+    }
+
+    /// Ends what `run` left: nothing when the next daemon is to find it, everything otherwise.
+    func stop(keeping: Bool) async throws {
+        network.close()
+        guard !keeping else { return }
+        try await runtime.destroyAll()
+        try network.destroy()
     }
 }

@@ -1,4 +1,4 @@
-package import Client
+import Client
 import Core
 package import Machinery
 import Schema

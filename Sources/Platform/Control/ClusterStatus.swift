@@ -1,6 +1,6 @@
 package import Client
 import Core
-import Schema
+package import Schema
 package import Tree
 
 /// What `jangada status` shows of a cluster's objects.

@@ -1,5 +1,6 @@
 import Core
 import ImageBuilder
+import OCI
 import Transport
 import Tree
 

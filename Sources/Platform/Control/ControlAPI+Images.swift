@@ -13,7 +13,7 @@ extension ControlAPI {
         let store = store
         switch (exchange.request.method, path.first, path.count) {
         case ("GET", nil, _):
-            answer(exchange, ["items": .list(try await BlockingThreads.shared.run { store.list().map { ControlAPI.node($0, store) } })])
+            answer(exchange, ["items": .list(await BlockingThreads.shared.run { store.list().map { ControlAPI.node($0, store) } })])
         case ("DELETE", nil, _):
             guard let name = query(exchange, "name") else { throw ControlFailure(400, "\"name\" is missing") }
             try await BlockingThreads.shared.run {

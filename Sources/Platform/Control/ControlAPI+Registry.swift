@@ -11,7 +11,7 @@ extension ControlAPI {
         let service = service
         switch (exchange.request.method, path.count) {
         case ("GET", 0):
-            answer(exchange, ["items": .list(try await BlockingThreads.shared.run { service.registries.registries().map { service.node($0) } })])
+            answer(exchange, ["items": .list(await BlockingThreads.shared.run { service.registries.registries().map { service.node($0) } })])
         case ("POST", 0):
             let wanted = try await body(exchange)
             let name = try required(wanted, "name")
@@ -27,7 +27,7 @@ extension ControlAPI {
             answer(exchange, [:])
         case ("GET", 2) where path[1] == "repositories":
             guard service.registries.registry(path[0]) != nil else { throw ControlFailure(404, "registry \"\(path[0])\" not found") }
-            let items = try await BlockingThreads.shared.run {
+            let items = await BlockingThreads.shared.run {
                 service.repositories.listing(of: path[0]).map { entry -> Node in
                     ["repository": .string(entry.repository), "tags": Node(entry.tags)]
                 }

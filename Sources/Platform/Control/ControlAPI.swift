@@ -1,5 +1,7 @@
 import Core
+import ImageRegistry
 import Logging
+import OCI
 package import Transport
 import Tree
 
@@ -62,7 +64,7 @@ package struct ControlAPI: HTTPHandler {
         node["registry"] = [
             "address": .string("localhost:\(service.port)"), "registries": .list(service.registries.registries().map { .string($0.name) }),
         ]
-        let images = try await BlockingThreads.shared.run { service.images.list() }
+        let images = await BlockingThreads.shared.run { service.images.list() }
         node["images"] = ["count": .int(Int64(images.count)), "bytes": .int(images.reduce(0) { $0 + $1.size })]
         return node
     }

@@ -41,7 +41,7 @@ struct ServerCommand: AsyncParsableCommand {
         settings.nodes = nodes
         let daemon = try Daemon(settings, StateDirectory(root: state, run: runDirectory))
         for path in preload { _ = try await daemon.registry.load(path) }
-        try await daemon.run {}
+        try await daemon.run()
     }
 }
 

@@ -1,0 +1,5 @@
+import Glibc
+
+extension MachineResources {
+    package static var processID: Int32 { getpid() }
+}

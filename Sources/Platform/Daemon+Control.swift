@@ -1,0 +1,36 @@
+import Client
+import Core
+import HostNetwork
+package import ImageBuilder
+import Linux
+import Machinery
+package import Tree
+
+extension Daemon: ControlledCluster {
+    package func status() async throws -> Node {
+        var node = ClusterStatus.node(view)
+        node["name"] = .string(settings.name)
+        node["version"] = "v1.36.0"
+        node["pid"] = .int(Int64(MachineResources.processID))
+        node["started"] = .string(started.rfc3339)
+        node["server"] = .string("https://127.0.0.1:\(plane.port)")
+        return node
+    }
+
+    package func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws {
+        progress("waiting for \(settings.nodes) node\(settings.nodes == 1 ? "" : "s") to be Ready")
+        await view.synced()
+        let (changes, change) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        view.listen(.nodes) { _ in change.yield() }
+        change.yield()
+        for await _ in changes {
+            let ready = view.read { state in state[.nodes].objects.values.count(where: ClusterStatus.isReady) }
+            if ready >= settings.nodes { return }
+        }
+    }
+
+    package func stop(keeping: Bool, _ progress: @escaping @Sendable (String) -> Void) async throws {
+        progress(keeping ? "leaving pods as they are" : "stopping pods")
+        shutdown(keeping: keeping)
+    }
+}
