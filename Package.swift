@@ -70,7 +70,7 @@ let package = Package(
         rank("HostNetwork", ["Core", "Linux", "Transport", log]),
         // rank 4
         rank("Machinery", ["Core", "Tree", "Schema"]),
-        rank("Containers", ["Core", "Linux", "CLinux", "OCI", log]),
+        rank("Containers", ["Core", "Linux", "CLinux", log]),
         // rank 5
         rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
         // rank 6
@@ -104,8 +104,9 @@ let package = Package(
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
-        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
+        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),
@@ -114,6 +115,8 @@ let package = Package(
             "KubeletTests",
             ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "Linux", "Tree", "Core", "sandbox-probe"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
+        tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -223,3 +224,7 @@ int jangada_unix_socket(const char *path, int backlog) {
     errno = error;
     return -1;
 }
+
+int jangada_inotify(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
+
+int jangada_inotify_add(int inotify, const char *path, uint32_t mask) { return inotify_add_watch(inotify, path, mask); }

@@ -14,6 +14,8 @@ package struct ClusterState: Sendable {
         if tables[resource] == nil { tables[resource] = ObjectTable() }
     }
 
+    package mutating func withdraw(_ resource: GroupVersionResource) { tables[resource] = nil }
+
     package subscript(_ resource: GroupVersionResource) -> ObjectTable {
         get {
             guard let table = tables[resource] else { preconditionFailure("\(resource) was not declared") }

@@ -21,18 +21,45 @@ package final class ClusterView: Sendable {
     private struct State {
         var cluster = ClusterState()
         var listeners: [GroupVersionResource: [Listener]] = [:]
-        var waiting: [GroupVersionResource: [(revision: Int64, resume: CheckedContinuation<Void, Never>)]] = [:]
+        var waiting: [GroupVersionResource: [Waiter]] = [:]
+        var waiters = 0
+    }
+
+    private struct Waiter {
+        let id: Int
+        let revision: Int64
+        let resume: CheckedContinuation<Void, Never>
     }
 
     package let client: any ClusterClient
     private let state = Mutex(State())
     private let log = Logger(label: "view")
+    private let declared: AsyncStream<GroupVersionResource>
+    private let declaring: AsyncStream<GroupVersionResource>.Continuation
 
-    package init(client: any ClusterClient) { self.client = client }
+    package init(client: any ClusterClient) {
+        self.client = client
+        (declared, declaring) = AsyncStream.makeStream()
+    }
 
-    /// Says before `run` what will be read, and with which indexes.
+    /// Says what will be read, and with which indexes; before `run` or while it runs.
     package func declare(_ resource: GroupVersionResource, indexes: [ObjectTable.Index] = []) {
-        state.withLock { $0.cluster.declare(resource, indexes: indexes) }
+        let isNew = state.withLock { state in
+            let isNew = state.cluster.tables[resource] == nil
+            state.cluster.declare(resource, indexes: indexes)
+            return isNew
+        }
+        if isNew { declaring.yield(resource) }
+    }
+
+    /// Ends the reading of a resource that is no longer served; its table and listeners go.
+    package func withdraw(_ resource: GroupVersionResource) {
+        let waiting = state.withLock { state in
+            state.cluster.withdraw(resource)
+            state.listeners[resource] = nil
+            return state.waiting.removeValue(forKey: resource) ?? []
+        }
+        for waiter in waiting { waiter.resume.resume() }
     }
 
     package func listen(_ resource: GroupVersionResource, _ listener: @escaping Listener) {
@@ -46,14 +73,27 @@ package final class ClusterView: Sendable {
     package func get(_ resource: GroupVersionResource, _ key: ObjectKey) -> Node? { read { $0.get(resource, key) } }
 
     /// Returns once the table holds everything up to a revision: the barrier that makes a writer see its own writes.
+    /// Returns at once when its task is cancelled.
     package func reached(_ revision: Int64, _ resource: GroupVersionResource) async {
-        await withCheckedContinuation { continuation in
-            let ready = state.withLock { state -> Bool in
-                guard let table = state.cluster.tables[resource], table.revision < revision else { return true }
-                state.waiting[resource, default: []].append((revision, continuation))
-                return false
+        let id = state.withLock { state in
+            state.waiters += 1
+            return state.waiters
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let ready = state.withLock { state -> Bool in
+                    guard !Task.isCancelled, let table = state.cluster.tables[resource], table.revision < revision else { return true }
+                    state.waiting[resource, default: []].append(Waiter(id: id, revision: revision, resume: continuation))
+                    return false
+                }
+                if ready { continuation.resume() }
             }
-            if ready { continuation.resume() }
+        } onCancel: {
+            let waiter = state.withLock { state -> Waiter? in
+                guard let index = state.waiting[resource]?.firstIndex(where: { $0.id == id }) else { return nil }
+                return state.waiting[resource]?.remove(at: index)
+            }
+            waiter?.resume.resume()
         }
     }
 
@@ -62,23 +102,27 @@ package final class ClusterView: Sendable {
         for resource in state.withLock({ Array($0.cluster.tables.keys) }) { await reached(1, resource) }
     }
 
-    /// Lists and watches all declared resources until cancelled.
+    /// Lists and watches all declared resources, also those declared meanwhile, until cancelled.
     package func run() async {
-        await withTaskGroup(of: Void.self) { group in
-            for resource in state.withLock({ Array($0.cluster.tables.keys) }) {
-                group.addTask { await self.follow(resource) }
-            }
+        await withDiscardingTaskGroup { group in
+            for await resource in declared { group.addTask { await self.follow(resource) } }
+            group.cancelAll()
         }
     }
 
+    private func isDeclared(_ resource: GroupVersionResource) -> Bool { state.withLock { $0.cluster.tables[resource] != nil } }
+
     private func follow(_ resource: GroupVersionResource) async {
         var backoff = Backoff(base: .milliseconds(20), limit: .seconds(5))
-        while !Task.isCancelled {
+        while !Task.isCancelled, isDeclared(resource) {
             do {
                 let list = try await client.list(resource, ListOptions())
                 replace(resource, with: list)
                 backoff.reset()
-                for try await event in client.watch(resource, ListOptions(), from: list.resourceVersion) { apply(event, to: resource) }
+                for try await event in client.watch(resource, ListOptions(), from: list.resourceVersion) {
+                    guard isDeclared(resource) else { return }
+                    apply(event, to: resource)
+                }
             } catch {
                 if Task.isCancelled { return }
                 log.debug("list and watch again", metadata: ["resource": "\(resource)", "error": "\(error)"])
@@ -132,6 +176,7 @@ package final class ClusterView: Sendable {
     /// Edits under the lock, then wakes who waited for the revision reached and tells the listeners.
     private func finish(_ resource: GroupVersionResource, _ edit: (inout State) -> [Change]) {
         let (changes, listeners, resumed) = state.withLock { state -> ([Change], [Listener], [CheckedContinuation<Void, Never>]) in
+            guard state.cluster.tables[resource] != nil else { return ([], [], []) }
             let changes = edit(&state)
             let revision = state.cluster[resource].revision
             var resumed: [CheckedContinuation<Void, Never>] = []

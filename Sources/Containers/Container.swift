@@ -11,7 +11,8 @@ package final class Container: Sendable {
     package let cgroup: Cgroup
     /// As the sandbox init got it; an exec inherits from it.
     let records: [UInt8]
-    unowned let sandbox: Sandbox
+    /// Strong: a caller may keep a container longer than its sandbox. Removal breaks the circle.
+    let sandbox: Sandbox
 
     private struct Life {
         var state: ContainerState
@@ -104,7 +105,7 @@ package final class Container: Sendable {
         if case .running = state { try await stop(grace: .zero) }
         _ = try? await sandbox.request(JANGADA_FORGET, head().bytes)
         try await cgroup.destroy()
-        removeFiles()
+        try removeFiles()
         sandbox.forget(self)
     }
 
@@ -149,14 +150,17 @@ package final class Container: Sendable {
         guard case .running(_, let startedAt) = state else { return }
         // It may have ended in the init's care, and only the news was lost.
         let path = sandbox.runtime.layout.paths(sandbox.id, id).state
-        if let record = (try? Files.read(path))?.record(JR_STATUS), let saved = ContainerState(record), saved.exit != nil { return update(saved) }
+        if let record = (try? Files.read(path))?.record(JR_STATUS), let saved = ContainerState(record), saved.exit != nil {
+            return update(saved)
+        }
         cgroup.killAll()
         update(.exited(ContainerExit(code: 255, signal: 0, startedAt: startedAt, finishedAt: .now(), oomKilled: false, witnessed: false)))
     }
 
-    func removeFiles() {
+    /// The spec goes last: as long as it is there, an adopting daemon knows of the rest.
+    func removeFiles() throws(SystemFailure) {
         let layout = sandbox.runtime.layout
-        try? Files.removeTree("\(layout.writable)/\(id)")
-        try? Files.removeTree(layout.container(sandbox.id, id))
+        try Files.removeTree("\(layout.writable)/\(id)")
+        try Files.removeTree(layout.container(sandbox.id, id))
     }
 }

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 package import Linux
 package import Logging
@@ -36,15 +36,20 @@ package final class ContainerRuntime: Sendable {
     /// A running sandbox: namespaces made, hostname and sysctls set, ready for containers.
     package func createSandbox(_ spec: SandboxSpec) async throws -> Sandbox {
         try RuntimeLayout.check(spec.id)
-        guard sandbox(spec.id) == nil, !Files.exists(layout.sandbox(spec.id)) else { throw SystemFailure("create sandbox", spec.id, errno: EEXIST) }
+        // Everything in that group is killed when the sandbox goes.
+        guard !cgroups.group(spec.cgroup).path.isEmpty else { throw SystemFailure("create sandbox", spec.id, errno: EINVAL, hint: "no cgroup") }
         let directory = layout.sandbox(spec.id)
+        // Of two callers with the same id, one makes the directory.
+        guard mkdir(directory, 0o700) == 0 else { throw SystemFailure("create sandbox", spec.id) }
         let records = spec.encode(directory: directory)
         let sandbox = Sandbox(id: spec.id, runtime: self, records: records)
         do {
             try Files.makeDirectories("\(directory)/containers", mode: 0o700)
             try Files.replace("\(directory)/sandbox", records)
             try sandbox.cgroup.create()
-            for name in try sandbox.cgroup.apply(spec.limits) { log.debug("cgroup file missing", metadata: ["sandbox": "\(spec.id)", "file": "\(name)"]) }
+            for name in try sandbox.cgroup.apply(spec.limits) {
+                log.debug("cgroup file missing", metadata: ["sandbox": "\(spec.id)", "file": "\(name)"])
+            }
             let home = sandbox.cgroup.child(Sandbox.initGroup)
             try home.create()
             let child = try program.start(spec: spec, records: records, directory: directory, cgroup: home)

@@ -29,7 +29,10 @@ extension ContainerSpec {
         if let log { out.put(JR_LOG, [log.rotateAt, UInt64(max(1, log.files))], [log.path]) }
         for mount in ordered(mounts) { mount.encode(into: &out, cgroupControllers: cgroup.hierarchy.visibleControllers) }
         for device in devices {
-            let numbers = [UInt64(device.type.letter), UInt64(device.major), UInt64(device.minor), UInt64(device.mode), UInt64(device.uid), UInt64(device.gid)]
+            let numbers = [
+                UInt64(device.type.letter), UInt64(device.major), UInt64(device.minor), UInt64(device.mode), UInt64(device.uid),
+                UInt64(device.gid),
+            ]
             out.put(JR_DEVICE, numbers, [device.path])
         }
         for path in maskedPaths { out.put(JR_MASK, [], [path]) }

@@ -12,7 +12,9 @@ package struct ContainerSpec: Sendable {
     package var devices: [ContainerDevice] = ContainerDevice.standard
     package var maskedPaths = ContainerSpec.standardMaskedPaths
     package var readonlyPaths = ContainerSpec.standardReadonlyPaths
-    package var limits = CgroupLimits(devices: DeviceRule.standard)
+    package var limits = CgroupLimits()
+    /// nil: every device of the machine.
+    package var allowedDevices: [DeviceRule]? = DeviceRule.standard
     package var processIDs = ProcessIDs.own
     package var cgroupNamespace = true
     package var stdin = false
@@ -112,7 +114,8 @@ package struct ContainerDevice: Sendable, Equatable {
     package var uid: UInt32 = 0
     package var gid: UInt32 = 0
 
-    package init(path: String, type: DeviceRule.Kind, major: UInt32, minor: UInt32, mode: UInt32 = 0o666, uid: UInt32 = 0, gid: UInt32 = 0) {
+    package init(path: String, type: DeviceRule.Kind, major: UInt32, minor: UInt32, mode: UInt32 = 0o666, uid: UInt32 = 0, gid: UInt32 = 0)
+    {
         self.path = path
         self.type = type
         self.major = major
@@ -123,9 +126,12 @@ package struct ContainerDevice: Sendable, Equatable {
     }
 
     package static let standard = [
-        ContainerDevice(path: "/dev/null", type: .character, major: 1, minor: 3), ContainerDevice(path: "/dev/zero", type: .character, major: 1, minor: 5),
-        ContainerDevice(path: "/dev/full", type: .character, major: 1, minor: 7), ContainerDevice(path: "/dev/random", type: .character, major: 1, minor: 8),
-        ContainerDevice(path: "/dev/urandom", type: .character, major: 1, minor: 9), ContainerDevice(path: "/dev/tty", type: .character, major: 5, minor: 0),
+        ContainerDevice(path: "/dev/null", type: .character, major: 1, minor: 3),
+        ContainerDevice(path: "/dev/zero", type: .character, major: 1, minor: 5),
+        ContainerDevice(path: "/dev/full", type: .character, major: 1, minor: 7),
+        ContainerDevice(path: "/dev/random", type: .character, major: 1, minor: 8),
+        ContainerDevice(path: "/dev/urandom", type: .character, major: 1, minor: 9),
+        ContainerDevice(path: "/dev/tty", type: .character, major: 5, minor: 0),
     ]
 }
 

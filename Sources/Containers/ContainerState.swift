@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 
 /// Where a container is in its life: created → running → exited; each step happens once.
 package enum ContainerState: Sendable, Equatable {
@@ -29,7 +29,8 @@ extension ContainerState {
         case JS_EXITED:
             self = .exited(
                 ContainerExit(
-                    code: Int32(truncatingIfNeeded: record.number(4)), signal: Int32(truncatingIfNeeded: record.number(5)), startedAt: started,
+                    code: Int32(truncatingIfNeeded: record.number(4)), signal: Int32(truncatingIfNeeded: record.number(5)),
+                    startedAt: started,
                     finishedAt: Timestamp(nanoseconds: record.number(3)), oomKilled: record.number(6) != 0, witnessed: true))
         default: return nil
         }

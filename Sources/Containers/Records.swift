@@ -71,7 +71,8 @@ struct RecordReader: Sequence, IteratorProtocol {
         guard end <= bytes.count, count * 8 <= length else { return nil }
         let numbers = (0..<count).map { load(UInt64.self, offset + 8 + $0 * 8) }
         defer { offset = end }
-        return Record(tag: tag, numbers: numbers, payload: bytes[(offset + 8 + count * 8)..<(offset + 8 + length)], whole: bytes[offset..<end])
+        return Record(
+            tag: tag, numbers: numbers, payload: bytes[(offset + 8 + count * 8)..<(offset + 8 + length)], whole: bytes[offset..<end])
     }
 
     private func load<T: FixedWidthInteger>(_ type: T.Type, _ at: Int) -> T {

@@ -25,12 +25,15 @@ package final class Sandbox: Sendable {
         var notes: [String] = []
     }
     private let state = Mutex(State())
+    /// Whether containers may live in the init's pid namespace or the shared one.
+    private let sharesProcesses: Bool
 
     init(id: String, runtime: ContainerRuntime, records: [UInt8]) {
         self.id = id
         self.runtime = runtime
         cgroup = runtime.cgroups.group(records.record(JR_PATH)?.string(0) ?? "jangada/\(id)")
         labels = labelsOf(records)
+        sharesProcesses = (records.record(JR_FLAGS)?.number(0) ?? 0) & UInt64(JF_SHARED_PID | JF_HOST_PID) != 0
     }
 
     package var containers: [Container] { state.withLock { $0.containers.values.sorted { $0.id < $1.id } } }
@@ -47,8 +50,14 @@ package final class Sandbox: Sendable {
     /// Prepares a container: directories, cgroup, limits. Nothing runs yet.
     package func create(_ spec: ContainerSpec) throws -> Container {
         try RuntimeLayout.check(spec.id)
-        guard spec.id != Sandbox.initGroup, container(spec.id) == nil else { throw SystemFailure("create container", spec.id, errno: EEXIST) }
+        guard spec.id != Sandbox.initGroup, container(spec.id) == nil else {
+            throw SystemFailure("create container", spec.id, errno: EEXIST)
+        }
         guard !spec.root.layers.isEmpty else { throw SystemFailure("create container", spec.id, errno: EINVAL, hint: "no layers") }
+        // Without a shared namespace that would be the host's.
+        guard spec.processIDs != .sandbox || sharesProcesses else {
+            throw SystemFailure("create container", spec.id, errno: EINVAL, hint: "the sandbox shares no process namespace")
+        }
         let paths = runtime.layout.paths(id, spec.id)
         let group = cgroup.child(spec.id)
         var records = RecordWriter()
@@ -57,12 +66,16 @@ package final class Sandbox: Sendable {
         let container = Container(id: spec.id, sandbox: self, records: records.bytes, state: .created)
         do {
             for directory in [paths.upper, paths.work, paths.root] { try Files.makeDirectories(directory, mode: 0o755) }
+            // It becomes the container's "/": the daemon's umask must not close it to other users.
+            guard chmod(paths.upper, 0o755) == 0 else { throw SystemFailure("chmod", paths.upper) }
             try Files.makeDirectories(runtime.layout.container(id, spec.id), mode: 0o700)
             try Files.replace("\(runtime.layout.container(id, spec.id))/spec", records.bytes)
             try group.create()
-            container.note(skipped: try group.apply(spec.limits))
+            var limits = spec.limits
+            limits.devices = spec.allowedDevices
+            container.note(skipped: try group.apply(limits))
         } catch {
-            container.removeFiles()
+            try? container.removeFiles()
             throw error
         }
         state.withLock { $0.containers[spec.id] = container }
@@ -75,7 +88,7 @@ package final class Sandbox: Sendable {
         if let connection = state.withLock({ $0.connection }) { _ = try? await connection.request(JANGADA_SHUTDOWN) }
         try await cgroup.destroy()
         markLost()
-        for container in containers { container.removeFiles() }
+        for container in containers { try container.removeFiles() }
         try Files.removeTree(runtime.layout.sandbox(id))
         state.withLock { $0.containers = [:] }
         runtime.forget(self)

@@ -116,10 +116,12 @@ final class SandboxConnection: Sendable {
         var out: [Received] = []
         let headSize = MemoryLayout<jangada_message>.size
         while true {
-            guard let message = try? UnixSocket.receive(socket, limit: Int(JANGADA_MAX_MESSAGE)) else {
-                // nil and failure look alike here; a failed socket also reports hang-up, which ends in an empty message.
+            let received: (bytes: [UInt8], descriptors: [Descriptor])?
+            do throws(SystemFailure) { received = try UnixSocket.receive(socket, limit: Int(JANGADA_MAX_MESSAGE)) } catch {
+                lost = true
                 return out
             }
+            guard let message = received else { return out }
             guard message.bytes.count >= headSize else {
                 lost = true
                 return out

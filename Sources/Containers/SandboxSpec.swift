@@ -39,6 +39,7 @@ package struct SandboxSpec: Sendable {
         if !hostIPC { flags |= JF_NEW_IPC }
         if !hostUTS { flags |= JF_NEW_UTS }
         if processIDs == .shared { flags |= JF_SHARED_PID }
+        if processIDs == .host { flags |= JF_HOST_PID }
         if case .new = network { flags |= JF_NEW_NET }
         var out = RecordWriter()
         out.put(JR_ID, [], [id])

@@ -20,7 +20,9 @@ package final class BlockingThreads: Sendable {
     package func run<T: Sendable, Failure: Error>(_ body: @escaping @Sendable () throws(Failure) -> T) async throws(Failure) -> T {
         let result: Result<T, Failure> = await withCheckedContinuation { continuation in
             submit {
-                do throws(Failure) { continuation.resume(returning: .success(try body())) } catch { continuation.resume(returning: .failure(error)) }
+                do throws(Failure) { continuation.resume(returning: .success(try body())) } catch {
+                    continuation.resume(returning: .failure(error))
+                }
             }
         }
         return try result.get()
@@ -40,11 +42,13 @@ package final class BlockingThreads: Sendable {
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, 1 << 20)
         defer { pthread_attr_destroy(&attributes) }
-        let code = pthread_create(&thread, &attributes, { raw in
-            guard let raw else { return nil }
-            Unmanaged<BlockingThreads>.fromOpaque(raw).takeRetainedValue().work()
-            return nil
-        }, Unmanaged.passRetained(self).toOpaque())
+        let code = pthread_create(
+            &thread, &attributes,
+            { raw in
+                guard let raw else { return nil }
+                Unmanaged<BlockingThreads>.fromOpaque(raw).takeRetainedValue().work()
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
         // Without a thread the job would never run; EAGAIN here is a machine at its limits, where nothing else would work either.
         precondition(code == 0, "pthread_create: error \(code)")
     }

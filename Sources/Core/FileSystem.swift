@@ -14,7 +14,9 @@ package enum FileSystem {
     }
 
     /// The status of a path, of the link itself where it is a symbolic link (unless `following`); nil where nothing is there.
-    package static func status(_ path: String, at directory: FileDescriptor? = nil, following: Bool = false) throws(SystemFailure) -> FileStatus? {
+    package static func status(_ path: String, at directory: FileDescriptor? = nil, following: Bool = false) throws(SystemFailure)
+        -> FileStatus?
+    {
         var value = stat()
         if fstatat(directory?.raw ?? AT_FDCWD, path, &value, following ? 0 : AT_SYMLINK_NOFOLLOW) == 0 { return FileStatus(value) }
         if errno == ENOENT || errno == ENOTDIR { return nil }
@@ -75,7 +77,9 @@ package enum FileSystem {
         guard Glibc.rename(path, target) == 0 else { throw SystemFailure("rename", "\(path) to \(target)") }
     }
 
-    package static func rename(_ name: String, at directory: FileDescriptor, to target: String, at targetDirectory: FileDescriptor) throws(SystemFailure) {
+    package static func rename(_ name: String, at directory: FileDescriptor, to target: String, at targetDirectory: FileDescriptor)
+        throws(SystemFailure)
+    {
         guard renameat(directory.raw, name, targetDirectory.raw, target) == 0 else { throw SystemFailure("rename", "\(name) to \(target)") }
     }
 
@@ -84,7 +88,9 @@ package enum FileSystem {
     }
 
     /// A hard link to the file itself, never to what a symbolic link names.
-    package static func link(_ name: String, at directory: FileDescriptor, to new: String, at newDirectory: FileDescriptor) throws(SystemFailure) {
+    package static func link(_ name: String, at directory: FileDescriptor, to new: String, at newDirectory: FileDescriptor)
+        throws(SystemFailure)
+    {
         guard linkat(directory.raw, name, newDirectory.raw, new, 0) == 0 else { throw SystemFailure("link", "\(name) to \(new)") }
     }
 
@@ -164,7 +170,9 @@ package enum FileSystem {
     /// Sets the modification time (the access time becomes the same), of a link itself where it is one.
     package static func setModified(_ path: String, _ time: Timestamp, at directory: FileDescriptor? = nil) throws(SystemFailure) {
         let value = timespec(tv_sec: Int(time.seconds), tv_nsec: Int(time.nanoseconds))
-        guard utimensat(directory?.raw ?? AT_FDCWD, path, [value, value], AT_SYMLINK_NOFOLLOW) == 0 else { throw SystemFailure("utimensat", path) }
+        guard utimensat(directory?.raw ?? AT_FDCWD, path, [value, value], AT_SYMLINK_NOFOLLOW) == 0 else {
+            throw SystemFailure("utimensat", path)
+        }
     }
 
     package static func setOwner(_ path: String, user: UInt32, group: UInt32, at directory: FileDescriptor? = nil) throws(SystemFailure) {
@@ -176,9 +184,13 @@ package enum FileSystem {
         guard fchmodat(directory?.raw ?? AT_FDCWD, path, mode, 0) == 0 else { throw SystemFailure("chmod", path) }
     }
 
-    package enum Special: Sendable, Equatable { case characterDevice(major: UInt32, minor: UInt32), blockDevice(major: UInt32, minor: UInt32), fifo }
+    package enum Special: Sendable, Equatable {
+        case characterDevice(major: UInt32, minor: UInt32), blockDevice(major: UInt32, minor: UInt32), fifo
+    }
 
-    package static func makeSpecial(_ path: String, _ kind: Special, mode: UInt32, at directory: FileDescriptor? = nil) throws(SystemFailure) {
+    package static func makeSpecial(_ path: String, _ kind: Special, mode: UInt32, at directory: FileDescriptor? = nil)
+        throws(SystemFailure)
+    {
         let (type, device): (UInt32, dev_t) =
             switch kind {
             case .characterDevice(let major, let minor): (S_IFCHR, gnu_dev_makedev(major, minor))
@@ -200,7 +212,9 @@ package enum FileSystem {
 
 extension FileSystem {
     /// Sets an attribute of a name below a directory, of a link itself where it is one.
-    package static func setAttribute(_ attribute: String, _ value: [UInt8], of name: String, at directory: FileDescriptor) throws(SystemFailure) {
+    package static func setAttribute(_ attribute: String, _ value: [UInt8], of name: String, at directory: FileDescriptor)
+        throws(SystemFailure)
+    {
         // There is no *at form before Linux 6.13; the descriptor's /proc name pins the directory as well.
         guard lsetxattr("/proc/self/fd/\(directory.raw)/\(name)", attribute, value, value.count, 0) == 0 else {
             throw SystemFailure("setxattr", "\(name) \(attribute)")

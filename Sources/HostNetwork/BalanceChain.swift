@@ -34,12 +34,14 @@ struct BalanceChain: Sendable, Hashable {
             batch.addRule(name, remembering)
         }
         // With affinity only where the table of clients is full.
-        batch.addRule(name, NftablesRule {
-            loadGroup(&$0, at: 4)
-            $0.loadRandom(below: count, 7)
-            $0.lookup(ServiceMap.endpoints.rawValue, key: 4, into: 8)
-            $0.translateDestination(address: 8, port: 9)
-        })
+        batch.addRule(
+            name,
+            NftablesRule {
+                loadGroup(&$0, at: 4)
+                $0.loadRandom(below: count, 7)
+                $0.lookup(ServiceMap.endpoints.name, key: 4, into: 8)
+                $0.translateDestination(address: 8, port: 9)
+            })
     }
 
     private var timeout: UInt64 { UInt64(affinity) * 1000 }
@@ -50,7 +52,7 @@ struct BalanceChain: Sendable, Hashable {
             loadGroup(&$0, at: 4)
             $0.loadSource(3)
             $0.lookup(RuleTable.affinity, key: 3, into: 7)
-            $0.lookup(ServiceMap.members.rawValue, key: 4)
+            $0.lookup(ServiceMap.members.name, key: 4)
             $0.update(RuleTable.affinity, .refresh, key: 3, value: 7, timeout: timeout)
             $0.translateDestination(address: 7, port: 8)
         }
@@ -63,7 +65,7 @@ struct BalanceChain: Sendable, Hashable {
             // An element that is there keeps its old value however often it is added.
             $0.update(RuleTable.affinity, .delete, key: 3, value: 3, timeout: 0)
             $0.loadRandom(below: count, 7)
-            $0.lookup(ServiceMap.endpoints.rawValue, key: 4, into: 8)
+            $0.lookup(ServiceMap.endpoints.name, key: 4, into: 8)
             $0.update(RuleTable.affinity, .add, key: 3, value: 8, timeout: timeout)
             $0.translateDestination(address: 8, port: 9)
         }
@@ -77,28 +79,41 @@ struct BalanceChain: Sendable, Hashable {
             rule.loadDestinationPort(register + 2)
         case .forward:
             rule.loadFrontend()
-            rule.lookup(ServiceMap.forward.rawValue, key: 0, into: register)
+            rule.lookup(ServiceMap.forward.name, key: 0, into: register)
         case .nodePort:
             rule.loadPort()
-            rule.lookup(ServiceMap.nodePortForward.rawValue, key: 1, into: register)
+            rule.lookup(ServiceMap.nodePortForward.name, key: 1, into: register)
         }
         if local { rule.flip([0, BalanceChain.localMark, 0, 0], register + 1) }
     }
 }
 
 /// The maps whose elements are the Services. A *group* names a set of endpoints: cluster address, protocol word, port.
-enum ServiceMap: String, Sendable, CaseIterable {
+enum ServiceMap: UInt8, Sendable, CaseIterable {
     case services
-    case nodePorts = "node-ports"
-    case outsideServices = "outside-services"
-    case outsideNodePorts = "outside-node-ports"
+    case nodePorts
+    case outsideServices
+    case outsideNodePorts
     /// Other address → group.
     case forward
-    case nodePortForward = "node-port-forward"
+    case nodePortForward
     /// Group and index → address and port.
     case endpoints
     /// Group, address and port of sticky services.
     case members
+
+    var name: String {
+        switch self {
+        case .services: "services"
+        case .nodePorts: "node-ports"
+        case .outsideServices: "outside-services"
+        case .outsideNodePorts: "outside-node-ports"
+        case .forward: "forward"
+        case .nodePortForward: "node-port-forward"
+        case .endpoints: "endpoints"
+        case .members: "members"
+        }
+    }
 
     var key: [NftablesBatch.DataType] {
         switch self {

@@ -19,7 +19,9 @@ package final class ClusterNetwork: Sendable {
     private let state = Mutex(State())
     private let podRangeLength: Int
 
-    package init(_ plan: NetworkPlan, host: NetworkNamespace, podRangeLength: Int = 24, resolvers: ResolverFile? = nil) throws(SystemFailure) {
+    package init(_ plan: NetworkPlan, host: NetworkNamespace, podRangeLength: Int = 24, resolvers: ResolverFile? = nil)
+        throws(SystemFailure)
+    {
         self.plan = plan
         self.podRangeLength = podRangeLength
         hostLink = try HostLink(plan, host: host)
@@ -55,7 +57,8 @@ package final class ClusterNetwork: Sendable {
     private func chooseRange(for name: String) throws(SystemFailure) -> IPPrefix {
         var taken = Set(state.withLock { $0.nodes.values.map(\.podRange) })
         for existing in try NodeNetwork.existing(plan) {
-            guard let address = try NodeNetwork.address(of: existing, plan), let index = plan.nodeRange.index(of: address), index >= 2 else { continue }
+            guard let address = try NodeNetwork.address(of: existing, plan), let index = plan.nodeRange.index(of: address), index >= 2
+            else { continue }
             let range = plan.podRange.subnet(index - 2, length: podRangeLength)
             if existing == name { return range }
             taken.insert(range)

@@ -59,7 +59,8 @@ struct DNSCache {
     static func records(_ message: [UInt8]) -> [DNSReader.Record] {
         var reader = DNSReader(message)
         reader.offset = 4
-        guard let questions = reader.uint16(), let answers = reader.uint16(), let authorities = reader.uint16(), let additional = reader.uint16()
+        guard let questions = reader.uint16(), let answers = reader.uint16(), let authorities = reader.uint16(),
+            let additional = reader.uint16()
         else { return [] }
         for _ in 0..<questions { guard reader.skipQuestion() else { return [] } }
         var records: [DNSReader.Record] = []

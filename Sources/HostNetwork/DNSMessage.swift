@@ -62,7 +62,8 @@ struct DNSQuery: Sendable, Equatable {
         var reader = DNSReader(bytes)
         reader.offset = 4
         guard let questions = reader.uint16(), let answers = reader.uint16(), let authorities = reader.uint16(),
-            let additional = reader.uint16(), questions == 1, let name = reader.name(), let type = reader.uint16(), let asked = reader.uint16()
+            let additional = reader.uint16(), questions == 1, let name = reader.name(), let type = reader.uint16(),
+            let asked = reader.uint16()
         else { throw .malformed(id: id) }
         wireName = name
         labels = DNSName.labels(name)

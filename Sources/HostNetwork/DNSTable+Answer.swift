@@ -22,7 +22,9 @@ extension DNSTable {
         guard query.opcode == 0 else { return .answer(DNSAnswer(code: .notImplemented, isAuthoritative: false)) }
         guard query.class == 1 || query.class == 255 else { return .answer(DNSAnswer(code: .refused, isAuthoritative: false)) }
         // Zone transfers and meta types are nobody's.
-        guard query.type != DNSType.opt, !(249...254).contains(query.type) else { return .answer(DNSAnswer(code: .refused, isAuthoritative: false)) }
+        guard query.type != DNSType.opt, !(249...254).contains(query.type) else {
+            return .answer(DNSAnswer(code: .refused, isAuthoritative: false))
+        }
         if query.labels.count >= zone.count, query.labels.suffix(zone.count) == zone[...] {
             return decide(query, name: query.wireName, labels: Array(query.labels.dropLast(zone.count)), depth: 0)
         }
@@ -37,7 +39,9 @@ extension DNSTable {
         if let alias = found.alias { return follow(query, name, alias, depth) }
         var answer = DNSAnswer()
         answer.answers = found.records.filter { query.type == DNSType.any || $0.type == query.type }
-        if answer.answers.isEmpty { answer.authorities = [soa] } else if answer.answers.contains(where: { $0.type == DNSType.srv }) {
+        if answer.answers.isEmpty {
+            answer.authorities = [soa]
+        } else if answer.answers.contains(where: { $0.type == DNSType.srv }) {
             answer.additional = found.additional
         }
         return .answer(answer)
@@ -105,13 +109,16 @@ extension DNSTable {
         addresses.map { DNSRecord(name: name, ttl: ttl, data: .address($0.bytes)) }
     }
 
-    private func find(_ name: [UInt8], _ labels: [String], _ service: DNSService, _ addresses: [IPAddress], _ ports: [DNSService.Port]) -> Found? {
+    private func find(_ name: [UInt8], _ labels: [String], _ service: DNSService, _ addresses: [IPAddress], _ ports: [DNSService.Port])
+        -> Found?
+    {
         let target = wire(of: service)
         let additional = addressRecords(target, addresses)
         let chosen: [DNSService.Port]
         switch labels.count {
         case 0: chosen = ports
-        case 1: return DNSTable.transport(labels[0]).map { transport in ports.contains { $0.transport == transport } } == true ? Found() : nil
+        case 1:
+            return DNSTable.transport(labels[0]).map { transport in ports.contains { $0.transport == transport } } == true ? Found() : nil
         default:
             chosen = DNSTable.select(ports, labels)
             guard !chosen.isEmpty else { return nil }
@@ -143,7 +150,9 @@ extension DNSTable {
                 let weight = UInt16(clamping: max(1, 100 / endpoints.count))
                 found.records.append(DNSRecord(name: name, ttl: ttl, data: .service(port: port.port, weight: weight, target: target)))
             }
-            if !ports.isEmpty, seen.insert(target + endpoint.address.bytes).inserted { found.additional += addressRecords(target, [endpoint.address]) }
+            if !ports.isEmpty, seen.insert(target + endpoint.address.bytes).inserted {
+                found.additional += addressRecords(target, [endpoint.address])
+            }
         }
         return found.records.isEmpty ? nil : found
     }

@@ -30,6 +30,7 @@ package final class HostLink: Sendable {
         (switchRoutes, bridge) = try HostLink.openSwitch(plan, directory)
         linkIndex = try HostLink.openLink(plan, routes, switchRoutes, bridge, host, directory)
         try HostLink.configure(plan, linkIndex, routes, host, directory)
+        try switchRoutes.awaitOperation(of: plan.link)
         let table = RuleTable(
             role: .host(link: plan.link, exposeNodePorts: plan.exposeNodePorts), serviceRange: plan.serviceRange,
             loadBalancerRange: plan.loadBalancerRange, exempt: [plan.dnsAddress])

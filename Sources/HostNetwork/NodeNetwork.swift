@@ -18,6 +18,8 @@ package final class NodeNetwork: Sendable {
     package var path: String { hostLink.directory.file(NodeNetwork.file(name)) }
 
     static let uplinkName = "eth0"
+    /// The uplink's other end, a port of the switch.
+    private static func port(_ address: IPAddress) -> String { "n\(String(address.v4, radix: 16))" }
     private static func file(_ name: String) -> String { "node-\(name)" }
 
     /// Makes the node, or adopts it with its pods where it is there already.
@@ -42,6 +44,7 @@ package final class NodeNetwork: Sendable {
         }
         uplink = try NodeNetwork.openUplink(routes, address, namespace, hostLink)
         try NodeNetwork.configure(routes, uplink, address, plan)
+        try hostLink.switchRoutes.awaitOperation(of: NodeNetwork.port(address))
         let table = RuleTable(
             role: .node(uplink: NodeNetwork.uplinkName), serviceRange: plan.serviceRange, loadBalancerRange: plan.loadBalancerRange,
             exempt: [plan.dnsAddress])
@@ -65,7 +68,7 @@ package final class NodeNetwork: Sendable {
     private static func openUplink(
         _ routes: RouteNetlink, _ address: IPAddress, _ namespace: NetworkNamespace, _ hostLink: HostLink
     ) throws(SystemFailure) -> Int32 {
-        let port = "n\(String(address.v4, radix: 16))"
+        let port = NodeNetwork.port(address)
         if let link = try routes.link(named: uplinkName) {
             let peer = try hostLink.switchRoutes.links().first { $0.name == port }
             if let peer, peer.index == link.peer, peer.master == hostLink.bridge { return link.index }
@@ -82,7 +85,8 @@ package final class NodeNetwork: Sendable {
         return link.index
     }
 
-    private static func configure(_ routes: RouteNetlink, _ uplink: Int32, _ address: IPAddress, _ plan: NetworkPlan) throws(SystemFailure) {
+    private static func configure(_ routes: RouteNetlink, _ uplink: Int32, _ address: IPAddress, _ plan: NetworkPlan) throws(SystemFailure)
+    {
         guard let loopback = try routes.link(named: "lo") else { throw SystemFailure("set link", "lo", errno: 19) }
         try routes.apply {
             $0.setLink(.index(loopback.index), up: true)
@@ -97,7 +101,9 @@ package final class NodeNetwork: Sendable {
     /// The straight way to other nodes' pods. Without it packets go by the machine, which knows all nodes.
     package func setPeers(_ peers: [(address: IPAddress, podRange: IPPrefix)]) throws(SystemFailure) {
         let wanted = peers.filter { $0.address != address }
-        let present = try routes.routes().filter { $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > 0 }
+        let present = try routes.routes().filter {
+            $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > 0
+        }
         try routes.apply { batch in
             for route in present where !wanted.contains(where: { $0.podRange == route.destination }) {
                 batch.deleteRoute(.init(route.destination, gateway: route.gateway, link: uplink))

@@ -80,13 +80,15 @@ package final class PodNetwork: Sendable {
 
     /// Takes over what the kernel has; what was left half made is removed.
     private func adopt() throws(SystemFailure) {
-        let routed = Dictionary(try routes.routes().compactMap { route in
-            route.destination.length == 32 ? route.link.map { ($0, route.destination.base) } : nil
-        }, uniquingKeysWith: { first, _ in first })
+        let routed = Dictionary(
+            try routes.routes().compactMap { route in
+                route.destination.length == 32 ? route.link.map { ($0, route.destination.base) } : nil
+            }, uniquingKeysWith: { first, _ in first })
         let hairpins = Set(try nftables.elements(of: RuleTable.hairpin).map(\.key))
         var state = State()
         for link in try routes.links() where link.name.hasPrefix(PodNetwork.linkPrefix) && link.kind == "veth" {
-            guard let address = routed[link.index], let index = range.index(of: address), link.name == linkName(address), let alias = link.alias,
+            guard let address = routed[link.index], let index = range.index(of: address), link.name == linkName(address),
+                let alias = link.alias,
                 directory.isPinned(link.name), hairpins.contains(address.bytes + address.bytes)
             else {
                 try routes.apply { $0.deleteLink(.index(link.index)) }
@@ -103,7 +105,9 @@ package final class PodNetwork: Sendable {
         }
         let kept = Set(state.attached.values.map(\.name) + state.warm.map(\.name))
         for name in try directory.names() where name.hasPrefix(PodNetwork.linkPrefix) && !kept.contains(name) {
-            guard let value = UInt32(name.dropFirst(PodNetwork.linkPrefix.count), radix: 16), range.contains(IPAddress(v4: value)) else { continue }
+            guard let value = UInt32(name.dropFirst(PodNetwork.linkPrefix.count), radix: 16), range.contains(IPAddress(v4: value)) else {
+                continue
+            }
             try directory.remove(name)
         }
         let addresses = Set((state.attached.values.map(\.address) + state.warm.map(\.address)).map { $0.bytes + $0.bytes })
@@ -182,6 +186,7 @@ package final class PodNetwork: Sendable {
             $0.addNeighbor(node, mac: HardwareAddress.gateway, link: far)
             $0.replaceRoute(.init(IPPrefix(IPAddress(v4: 0), length: 0), gateway: node, link: far, onLink: true))
         }
+        try routes.awaitOperation(of: name)
         var batch = nftables.transaction()
         batch.add([Nftables.Element(key: address.bytes + address.bytes, value: .none)], to: RuleTable.hairpin)
         try nftables.commit(batch)

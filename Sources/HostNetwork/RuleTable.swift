@@ -1,5 +1,5 @@
-package import Linux
 package import Core
+package import Linux
 
 /// The constant part of the nftables table: sets, maps and the chains that read them. What changes with Services and pods
 /// are elements alone, so a change costs microseconds and never reloads a rule.
@@ -61,7 +61,7 @@ package struct RuleTable: Sendable {
         batch.addSet(RuleTable.layout, key: [.port])
         batch.addSet(RuleTable.hairpin, key: [.ipv4Address, .ipv4Address])
         batch.addSet(RuleTable.hostPorts, key: [.protocolNumber, .port], target: .data([.ipv4Address, .port]))
-        for map in ServiceMap.allCases { batch.addSet(map.rawValue, key: map.key, target: map.target) }
+        for map in ServiceMap.allCases { batch.addSet(map.name, key: map.key, target: map.target) }
         batch.addSet(
             RuleTable.affinity, key: [.ipv4Address, .ipv4Address, .protocolNumber, .port], target: .data([.ipv4Address, .port]),
             flags: [.timeout, .dynamic], size: 262_144)
@@ -75,162 +75,210 @@ package struct RuleTable: Sendable {
         batch.addBaseChain("postrouting", type: "nat", hook: .postrouting, priority: 100)
         batch.addBaseChain("forward", type: "filter", hook: .forward, priority: 0)
         // A local process hears an ICMP refusal only by its second SYN, a second later: its socket is busy sending the first.
-        batch.addRule(RuleTable.reject, NftablesRule {
-            $0.ifTransport(TransportProtocol.tcp.rawValue)
-            $0.reset()
-        })
+        batch.addRule(
+            RuleTable.reject,
+            NftablesRule {
+                $0.ifTransport(TransportProtocol.tcp.rawValue)
+                $0.reset()
+            })
         batch.addRule(RuleTable.reject, NftablesRule { $0.reject() })
     }
 
     private func addServiceRules(_ batch: inout NftablesBatch) {
         for address in exempt where !address.isIPv6 {
-            batch.addRule("services", NftablesRule {
-                $0.ifDestination(in: IPPrefix(address, length: 32))
-                $0.decide(.return)
-            })
+            batch.addRule(
+                "services",
+                NftablesRule {
+                    $0.ifDestination(in: IPPrefix(address, length: 32))
+                    $0.decide(.return)
+                })
         }
-        batch.addRule("services", NftablesRule {
-            $0.loadFrontend()
-            $0.verdict(ServiceMap.services.rawValue, key: 0)
-        })
+        batch.addRule(
+            "services",
+            NftablesRule {
+                $0.loadFrontend()
+                $0.verdict(ServiceMap.services.name, key: 0)
+            })
         // What has no frontend must not wander off by the default route.
         for range in [serviceRange, loadBalancerRange] where !range.base.isIPv6 {
-            batch.addRule("services", NftablesRule {
-                $0.ifDestination(in: range)
-                $0.decide(.goto(RuleTable.reject))
-            })
+            batch.addRule(
+                "services",
+                NftablesRule {
+                    $0.ifDestination(in: range)
+                    $0.decide(.goto(RuleTable.reject))
+                })
         }
-        batch.addRule("local", NftablesRule {
-            $0.loadPort()
-            $0.lookup(RuleTable.hostPorts, key: 1, into: 4)
-            $0.translateDestination(address: 4, port: 5)
-        })
-        batch.addRule("local", NftablesRule {
-            $0.loadPort()
-            $0.verdict(ServiceMap.nodePorts.rawValue, key: 1)
-        })
-        batch.addRule("output", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.decide(.jump("services"))
-        })
-        batch.addRule("output", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifDestinationIsLocal()
-            $0.decide(.jump("local"))
-        })
+        batch.addRule(
+            "local",
+            NftablesRule {
+                $0.loadPort()
+                $0.lookup(RuleTable.hostPorts, key: 1, into: 4)
+                $0.translateDestination(address: 4, port: 5)
+            })
+        batch.addRule(
+            "local",
+            NftablesRule {
+                $0.loadPort()
+                $0.verdict(ServiceMap.nodePorts.name, key: 1)
+            })
+        batch.addRule(
+            "output",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.decide(.jump("services"))
+            })
+        batch.addRule(
+            "output",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifDestinationIsLocal()
+                $0.decide(.jump("local"))
+            })
     }
 
     private func addNodeRules(_ batch: inout NftablesBatch, _ uplink: String) {
         // route_localnet lets 127.0.0.0/8 through; from the wire it is always a forgery.
         addGuard(&batch) { $0.ifInput("lo", equal: false) }
-        batch.addRule("prerouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifInput(uplink)
-            $0.decide(.jump("outside"))
-        })
-        batch.addRule("prerouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.decide(.jump("services"))
-        })
-        batch.addRule("prerouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifDestinationIsLocal()
-            $0.decide(.jump("local"))
-        })
-        batch.addRule("outside", NftablesRule {
-            $0.loadFrontend()
-            $0.verdict(ServiceMap.outsideServices.rawValue, key: 0)
-        })
-        batch.addRule("outside", NftablesRule {
-            $0.ifDestinationIsLocal()
-            $0.loadPort()
-            $0.verdict(ServiceMap.outsideNodePorts.rawValue, key: 1)
-        })
-        batch.addRule("postrouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifDestinationTranslated()
-            $0.loadSource(0)
-            $0.loadDestination(1)
-            $0.lookup(RuleTable.hairpin, key: 0)
-            $0.masquerade()
-        })
+        batch.addRule(
+            "prerouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifInput(uplink)
+                $0.decide(.jump("outside"))
+            })
+        batch.addRule(
+            "prerouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.decide(.jump("services"))
+            })
+        batch.addRule(
+            "prerouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifDestinationIsLocal()
+                $0.decide(.jump("local"))
+            })
+        batch.addRule(
+            "outside",
+            NftablesRule {
+                $0.loadFrontend()
+                $0.verdict(ServiceMap.outsideServices.name, key: 0)
+            })
+        batch.addRule(
+            "outside",
+            NftablesRule {
+                $0.ifDestinationIsLocal()
+                $0.loadPort()
+                $0.verdict(ServiceMap.outsideNodePorts.name, key: 1)
+            })
+        batch.addRule(
+            "postrouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifDestinationTranslated()
+                $0.loadSource(0)
+                $0.loadDestination(1)
+                $0.lookup(RuleTable.hairpin, key: 0)
+                $0.masquerade()
+            })
         addTurnAround(&batch, uplink)
-        batch.addRule("postrouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifSource(in: RuleTable.loopback)
-            $0.ifOutput("lo", equal: false)
-            $0.masquerade()
-        })
-        batch.addRule("forward", NftablesRule {
-            $0.ifState(.invalid)
-            $0.decide(.drop)
-        })
+        batch.addRule(
+            "postrouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifSource(in: RuleTable.loopback)
+                $0.ifOutput("lo", equal: false)
+                $0.masquerade()
+            })
+        batch.addRule(
+            "forward",
+            NftablesRule {
+                $0.ifState(.invalid)
+                $0.decide(.drop)
+            })
         batch.addRule("forward", NftablesRule { $0.decide(.jump(RuleTable.policyHook)) })
     }
 
     private func addHostRules(_ batch: inout NftablesBatch, _ link: String, _ exposeNodePorts: Bool) {
         addGuard(&batch) { $0.ifInput(link) }
         // Neighbours of the machine may use load balancers, not the cluster's inner addresses.
-        batch.addRule("prerouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifInput(link, equal: false)
-            $0.ifDestination(in: serviceRange)
-            $0.decide(.return)
-        })
-        batch.addRule("prerouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.decide(.jump("services"))
-        })
-        if exposeNodePorts {
-            batch.addRule("prerouting", NftablesRule {
+        batch.addRule(
+            "prerouting",
+            NftablesRule {
                 $0.ifFamily(ipv6: false)
-                $0.ifDestinationIsLocal()
-                $0.decide(.jump("local"))
+                $0.ifInput(link, equal: false)
+                $0.ifDestination(in: serviceRange)
+                $0.decide(.return)
             })
+        batch.addRule(
+            "prerouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.decide(.jump("services"))
+            })
+        if exposeNodePorts {
+            batch.addRule(
+                "prerouting",
+                NftablesRule {
+                    $0.ifFamily(ipv6: false)
+                    $0.ifDestinationIsLocal()
+                    $0.decide(.jump("local"))
+                })
         }
-        batch.addRule("postrouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifSource(in: RuleTable.loopback)
-            $0.ifOutput(link)
-            $0.masquerade()
-        })
+        batch.addRule(
+            "postrouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifSource(in: RuleTable.loopback)
+                $0.ifOutput(link)
+                $0.masquerade()
+            })
         addTurnAround(&batch, link)
         // The one masquerade between the cluster and the world.
-        batch.addRule("postrouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifInput(link)
-            $0.ifOutput(link, equal: false)
-            $0.masquerade()
-        })
-        batch.addRule("forward", NftablesRule {
-            $0.ifOutput(link)
-            $0.ifInput(link, equal: false)
-            $0.ifState(.new)
-            $0.ifDestinationTranslated(false)
-            $0.decide(.drop)
-        })
+        batch.addRule(
+            "postrouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifInput(link)
+                $0.ifOutput(link, equal: false)
+                $0.masquerade()
+            })
+        batch.addRule(
+            "forward",
+            NftablesRule {
+                $0.ifOutput(link)
+                $0.ifInput(link, equal: false)
+                $0.ifState(.new)
+                $0.ifDestinationTranslated(false)
+                $0.decide(.drop)
+            })
     }
 
     /// What comes in by a link and leaves by it again towards an endpoint: its answers would not pass here
     /// and so never be translated back. All else keeps its source.
     private func addTurnAround(_ batch: inout NftablesBatch, _ link: String) {
-        batch.addRule("postrouting", NftablesRule {
-            $0.ifFamily(ipv6: false)
-            $0.ifDestinationTranslated()
-            $0.ifInput(link)
-            $0.ifOutput(link)
-            $0.masquerade()
-        })
+        batch.addRule(
+            "postrouting",
+            NftablesRule {
+                $0.ifFamily(ipv6: false)
+                $0.ifDestinationTranslated()
+                $0.ifInput(link)
+                $0.ifOutput(link)
+                $0.masquerade()
+            })
     }
 
     private func addGuard(_ batch: inout NftablesBatch, _ input: (inout NftablesRule) -> Void) {
         for source in [true, false] {
-            batch.addRule("guard", NftablesRule {
-                $0.ifFamily(ipv6: false)
-                input(&$0)
-                if source { $0.ifSource(in: RuleTable.loopback) } else { $0.ifDestination(in: RuleTable.loopback) }
-                $0.decide(.drop)
-            })
+            batch.addRule(
+                "guard",
+                NftablesRule {
+                    $0.ifFamily(ipv6: false)
+                    input(&$0)
+                    if source { $0.ifSource(in: RuleTable.loopback) } else { $0.ifDestination(in: RuleTable.loopback) }
+                    $0.decide(.drop)
+                })
         }
     }
 }

@@ -4,6 +4,12 @@ import Linux
 struct ElementID: Sendable, Hashable {
     var map: ServiceMap
     var key: [UInt8]
+
+    // All bytes at once: element by element it was a third of the time that a full programming takes.
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(map.rawValue)
+        key.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
 }
 
 /// What one service port comes down to in one namespace.
@@ -30,7 +36,9 @@ struct ServiceCompiler: Sendable {
         return compiled
     }
 
-    private func compile(_ service: ServicePort, _ clusterIP: IPAddress, after previous: CompiledService?, into compiled: inout CompiledService) {
+    private func compile(
+        _ service: ServicePort, _ clusterIP: IPAddress, after previous: CompiledService?, into compiled: inout CompiledService
+    ) {
         let affinity = service.affinitySeconds ?? 0
         let frontend = ServiceCompiler.key(clusterIP, service.transport, service.port)
         let endpoints = ServiceCompiler.usable(service.endpoints.filter { $0.address.isIPv6 == clusterIP.isIPv6 })

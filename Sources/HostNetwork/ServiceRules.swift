@@ -8,7 +8,9 @@ package final class ServiceRules: Sendable {
     private struct State {
         var services: [ServicePort.ID: CompiledService] = [:]
         /// Who claims an element, first come first; two services may ask for one external address.
-        var claims: [ElementID: [Claim]] = [:]
+        var claims: [ElementID: Claim] = [:]
+        /// Who waits for an element that another one has.
+        var rivals: [ElementID: [Claim]] = [:]
         /// What the kernel has; nil until read, or after a refused transaction.
         var programmed: [ElementID: Nftables.Value]?
         var chains: Set<String> = []
@@ -61,6 +63,7 @@ package final class ServiceRules: Sendable {
 
     private func apply(_ changed: [ServicePort], _ removed: [ServicePort.ID], _ state: inout State) throws(SystemFailure) {
         var touched: Set<ElementID> = []
+        let comparesAll = state.programmed == nil
         var chains: Set<BalanceChain> = []
         var stale = StaleDatagrams()
         for id in removed {
@@ -71,38 +74,56 @@ package final class ServiceRules: Sendable {
         for service in changed {
             let old = state.services[service.id]
             let new = compiler.compile(service, after: old)
-            if let old { ServiceRules.release(old, of: service.id, &state, &touched) }
+            if let old {
+                // What stays keeps its place before rivals.
+                let kept = Set(new.elements.map(\.id))
+                ServiceRules.release(old, of: service.id, keeping: kept, &state, &touched)
+            }
             for (id, value) in new.elements {
-                state.claims[id, default: []].append(Claim(service: service.id, value: value))
-                touched.insert(id)
+                ServiceRules.claim(id, Claim(service: service.id, value: value), &state)
+                if !comparesAll { touched.insert(id) }
             }
             chains.formUnion(new.chains)
             stale.note(old: old, new: new)
             state.services[service.id] = new
         }
-        if state.programmed == nil {
+        if comparesAll {
             try read(&state)
             // Everything is compared, what nobody claims included.
-            touched = Set(state.claims.keys).union(state.programmed?.keys.map { $0 } ?? [])
+            touched = Set(state.claims.keys)
+            if let programmed = state.programmed { touched.formUnion(programmed.keys) }
             chains = state.services.values.reduce(into: []) { $0.formUnion($1.chains) }
         }
         try commit(touched, chains, &state)
         try stale.flush(nftables.conntrack)
     }
 
-    private static func release(_ old: CompiledService, of id: ServicePort.ID, _ state: inout State, _ touched: inout Set<ElementID>) {
-        for (element, _) in old.elements {
+    private static func claim(_ id: ElementID, _ claim: Claim, _ state: inout State) {
+        guard let holder = state.claims[id], holder.service != claim.service else { return state.claims[id] = claim }
+        var rivals = state.rivals[id] ?? []
+        if let index = rivals.firstIndex(where: { $0.service == claim.service }) { rivals[index] = claim } else { rivals.append(claim) }
+        state.rivals[id] = rivals
+    }
+
+    private static func release(
+        _ old: CompiledService, of id: ServicePort.ID, keeping kept: Set<ElementID> = [], _ state: inout State,
+        _ touched: inout Set<ElementID>
+    ) {
+        for (element, _) in old.elements where !kept.contains(element) {
             touched.insert(element)
-            guard var claims = state.claims[element] else { continue }
-            claims.removeAll { $0.service == id }
-            state.claims[element] = claims.isEmpty ? nil : claims
+            if var rivals = state.rivals[element] {
+                rivals.removeAll { $0.service == id }
+                if state.claims[element]?.service == id, !rivals.isEmpty { state.claims[element] = rivals.removeFirst() }
+                state.rivals[element] = rivals.isEmpty ? nil : rivals
+            }
+            if state.claims[element]?.service == id { state.claims[element] = nil }
         }
     }
 
     private func read(_ state: inout State) throws(SystemFailure) {
         var programmed: [ElementID: Nftables.Value] = [:]
         for map in ServiceMap.allCases {
-            for element in try nftables.elements(of: map.rawValue) {
+            for element in try nftables.elements(of: map.name) {
                 programmed[ElementID(map: map, key: element.key)] = element.value
             }
         }
@@ -114,7 +135,7 @@ package final class ServiceRules: Sendable {
         var deleted: [ServiceMap: [Nftables.Element]] = [:]
         var added: [ServiceMap: [Nftables.Element]] = [:]
         for id in touched {
-            let want = state.claims[id]?.first?.value
+            let want = state.claims[id]?.value
             let have = state.programmed?[id]
             guard want != have else { continue }
             if have != nil { deleted[id.map, default: []].append(Nftables.Element(key: id.key, value: .none)) }
@@ -123,8 +144,8 @@ package final class ServiceRules: Sendable {
         }
         var batch = nftables.transaction()
         for chain in chains where state.chains.insert(chain.name).inserted { chain.add(to: &batch) }
-        for (map, elements) in deleted { batch.delete(elements, from: map.rawValue) }
-        for (map, elements) in added { batch.add(elements, to: map.rawValue) }
+        for (map, elements) in deleted { batch.delete(elements, from: map.name) }
+        for (map, elements) in added { batch.add(elements, to: map.name) }
         try nftables.commit(batch)
     }
 }

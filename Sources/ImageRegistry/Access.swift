@@ -10,7 +10,9 @@ struct AccessRequest: Sendable, Hashable {
     var actions: Set<RegistryScope>
 
     /// `repository:meu-registry/app:pull,push`.
-    var scope: String { "repository:\(repository):" + RegistryScope.allCases.filter(actions.contains).map(\.rawValue).joined(separator: ",") }
+    var scope: String {
+        "repository:\(repository):" + RegistryScope.allCases.filter(actions.contains).map(\.rawValue).joined(separator: ",")
+    }
 
     /// Parses one scope of the token grammar; nil for what is no repository.
     init?(scope: String) {
@@ -19,7 +21,10 @@ struct AccessRequest: Sendable, Hashable {
         let type = scope[..<first].prefix { $0 != "(" }
         guard type == "repository" else { return nil }
         repository = String(scope[scope.index(after: first)..<last])
-        actions = Set(scope[scope.index(after: last)...].split(separator: ",").flatMap { word in word == "*" ? RegistryScope.allCases : [RegistryScope(rawValue: String(word))].compactMap(\.self) })
+        actions = Set(
+            scope[scope.index(after: last)...].split(separator: ",").flatMap { word in
+                word == "*" ? RegistryScope.allCases : [RegistryScope(rawValue: String(word))].compactMap(\.self)
+            })
     }
 
     init(_ repository: String, _ actions: Set<RegistryScope>) {
@@ -52,7 +57,9 @@ final class Access: Sendable {
 
     /// Which of the wanted actions a credential (nil: nobody) has in a repository.
     func allowed(_ credential: RegistryCredential?, _ request: AccessRequest) -> Set<RegistryScope> {
-        guard let name = request.repository.split(separator: "/").first.map(String.init), let registry = directory.registry(name) else { return [] }
+        guard let name = request.repository.split(separator: "/").first.map(String.init), let registry = directory.registry(name) else {
+            return []
+        }
         var actions: Set<RegistryScope> = registry.isPublic ? [.pull] : []
         if let credential, credential.registry == name { actions.formUnion(credential.scopes) }
         return request.actions.intersection(actions)
@@ -114,7 +121,8 @@ final class Access: Sendable {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let signature = Encoding.decodeBase64(String(parts[2])),
             Secrets.equal(Secrets.hmacSHA256(key: key, Array("\(parts[0]).\(parts[1])".utf8)), signature),
-            let payload = Encoding.decodeBase64(String(parts[1])), let claims = try? JSONReader.read(payload), let expiry = claims["exp"].int
+            let payload = Encoding.decodeBase64(String(parts[1])), let claims = try? JSONReader.read(payload),
+            let expiry = claims["exp"].int
         else { throw RegistryError(.unauthorized, "invalid token") }
         guard expiry > clock.now().seconds else { throw RegistryError(.unauthorized, "token expired") }
         var credential: RegistryCredential?

@@ -52,7 +52,8 @@ package final class RegistryDirectory: Sendable {
     @discardableResult
     package func create(_ name: String, isPublic: Bool = false) throws -> NamedRegistry {
         guard Grammar.isPathComponent(Substring(name)), name.utf8.count <= 63 else {
-            throw RegistryError(.nameInvalid, "registry name \"\(name)\" must be lowercase letters and digits, joined by '-', '_' or '.', at most 63")
+            throw RegistryError(
+                .nameInvalid, "registry name \"\(name)\" must be lowercase letters and digits, joined by '-', '_' or '.', at most 63")
         }
         let made = NamedRegistry(name: name, created: clock.now(), isPublic: isPublic)
         try change { state in
@@ -72,7 +73,9 @@ package final class RegistryDirectory: Sendable {
     /// Removes a registry and its credentials; its repositories are the caller's to remove.
     package func delete(_ name: String) throws {
         try change { state in
-            guard state.registries.removeValue(forKey: name) != nil else { throw RegistryError(.nameUnknown, "registry \"\(name)\" not found") }
+            guard state.registries.removeValue(forKey: name) != nil else {
+                throw RegistryError(.nameUnknown, "registry \"\(name)\" not found")
+            }
             state.credentials = state.credentials.filter { $0.value.registry != name }
         }
     }
@@ -80,7 +83,11 @@ package final class RegistryDirectory: Sendable {
     // MARK: - Credentials
 
     package func credentials(of registry: String? = nil) -> [RegistryCredential] {
-        state.withLock { $0.credentials.values.filter { registry == nil || $0.registry == registry }.sorted { ($0.registry, $0.user, $0.id) < ($1.registry, $1.user, $1.id) } }
+        state.withLock {
+            $0.credentials.values.filter { registry == nil || $0.registry == registry }.sorted {
+                ($0.registry, $0.user, $0.id) < ($1.registry, $1.user, $1.id)
+            }
+        }
     }
 
     /// Makes a credential. The token is in the answer and nowhere else. Without a user name it is the registry's name.
@@ -124,7 +131,9 @@ package final class RegistryDirectory: Sendable {
         let candidates = state.withLock { $0.credentials.values.filter { $0.user == user } }
         var found: RegistryCredential?
         if candidates.isEmpty { _ = RegistryDirectory.hash(token, salt: [0]) }
-        for candidate in candidates where Secrets.equal(RegistryDirectory.hash(token, salt: candidate.salt), candidate.hash) { found = candidate }
+        for candidate in candidates where Secrets.equal(RegistryDirectory.hash(token, salt: candidate.salt), candidate.hash) {
+            found = candidate
+        }
         return found
     }
 
@@ -136,11 +145,14 @@ package final class RegistryDirectory: Sendable {
         }
     }
 
-    private func make(id: String, registry: String, user: String, scopes: Set<RegistryScope>) -> (credential: RegistryCredential, token: String) {
+    private func make(id: String, registry: String, user: String, scopes: Set<RegistryScope>) -> (
+        credential: RegistryCredential, token: String
+    ) {
         let token = "jgr_" + Encoding.base64URL(Identifier.randomBytes(30))
         let salt = Identifier.randomBytes(16)
         let credential = RegistryCredential(
-            id: id, registry: registry, user: user, scopes: scopes, created: clock.now(), salt: salt, hash: RegistryDirectory.hash(token, salt: salt))
+            id: id, registry: registry, user: user, scopes: scopes, created: clock.now(), salt: salt,
+            hash: RegistryDirectory.hash(token, salt: salt))
         return (credential, token)
     }
 
@@ -185,11 +197,13 @@ extension RegistryDirectory {
             state.registries[name] = NamedRegistry(name: name, created: time(item["created"]), isPublic: item["public"].bool ?? false)
         }
         for item in node["credentials"].list {
-            guard let id = item["id"].string, let registry = item["registry"].string, let user = item["user"].string, let salt = bytes(item["salt"]),
+            guard let id = item["id"].string, let registry = item["registry"].string, let user = item["user"].string,
+                let salt = bytes(item["salt"]),
                 let hash = bytes(item["hash"])
             else { continue }
             state.credentials[id] = RegistryCredential(
-                id: id, registry: registry, user: user, scopes: Set(item["scopes"].stringList.compactMap(RegistryScope.init)), created: time(item["created"]),
+                id: id, registry: registry, user: user, scopes: Set(item["scopes"].stringList.compactMap(RegistryScope.init)),
+                created: time(item["created"]),
                 salt: salt, hash: hash)
         }
         return state

@@ -26,7 +26,8 @@ extension RegistryHandler {
     func referrers(_ exchange: HTTPExchange, _ name: String, _ text: String) throws {
         let digest = try RegistryHandler.digest(text)
         let wanted = exchange.request.queryItems.first { $0.name == "artifactType" }?.value
-        var found = repositories[name]?.manifests.values.filter { $0.subject == digest }.map(\.descriptor).sorted { $0.digest < $1.digest } ?? []
+        var found =
+            repositories[name]?.manifests.values.filter { $0.subject == digest }.map(\.descriptor).sorted { $0.digest < $1.digest } ?? []
         var headers = RegistryHandler.plain
         headers["content-type"] = MediaType.ociIndex
         if let wanted {

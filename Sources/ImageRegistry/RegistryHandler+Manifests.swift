@@ -82,7 +82,9 @@ extension RegistryHandler {
         let repository = repositories[name]
         let digest: ContentDigest? = reference.contains(":") ? try RegistryHandler.digest(reference) : repository?.tags[reference]
         guard let digest, let stored = repository?.manifests[digest] else {
-            let detail: Node = reference.contains(":") ? ["name": .string(name), "digest": .string(reference)] : ["name": .string(name), "tag": .string(reference)]
+            let detail: Node =
+                reference.contains(":")
+                ? ["name": .string(name), "digest": .string(reference)] : ["name": .string(name), "tag": .string(reference)]
             throw RegistryError(.manifestUnknown, detail: detail)
         }
         return stored

@@ -27,7 +27,8 @@ extension RegistryHandler {
         let service = items.last { $0.name == "service" }?.value ?? ""
         let token = access.issue(to: credential, scopes.prefix(64).compactMap(AccessRequest.init(scope:)), service: service)
         let answer: Node = [
-            "token": .string(token), "access_token": .string(token), "expires_in": .int(Access.lifetime), "issued_at": .string(Timestamp.now().rfc3339),
+            "token": .string(token), "access_token": .string(token), "expires_in": .int(Access.lifetime),
+            "issued_at": .string(Timestamp.now().rfc3339),
         ]
         var headers = RegistryHandler.json
         headers["cache-control"] = "no-store"

@@ -22,10 +22,12 @@ extension RegistryHandler {
 
     private func mount(_ exchange: HTTPExchange, _ digest: ContentDigest, from: String, to name: String) throws -> Bool {
         let caller = try access.caller(exchange.request.headers["authorization"])
-        let readable = { switch caller {
-        case .bearer(let credential, _): !self.access.allowed(credential, AccessRequest(from, [.pull])).isEmpty
-        default: self.access.check(caller, AccessRequest(from, [.pull]))
-        } }()
+        let readable = {
+            switch caller {
+            case .bearer(let credential, _): !self.access.allowed(credential, AccessRequest(from, [.pull])).isEmpty
+            default: self.access.check(caller, AccessRequest(from, [.pull]))
+            }
+        }()
         guard readable, repositories.holds(digest, in: from), repositories.content.touch(digest) != nil else { return false }
         repositories.addLoose(digest, to: name)
         return true
@@ -95,7 +97,9 @@ extension RegistryHandler {
         let text = header.hasPrefix("bytes ") ? String(header.dropFirst(6)) : header
         let bounds = text.prefix { $0 != "/" }.split(separator: "-")
         let wrong = RegistryError(.rangeInvalid, detail: ["range": .string("0-\(max(0, size - 1))")])
-        guard bounds.count == 2, let start = Int64(bounds[0]), let end = Int64(bounds[1]), start == size, end >= start - 1 else { throw wrong }
+        guard bounds.count == 2, let start = Int64(bounds[0]), let end = Int64(bounds[1]), start == size, end >= start - 1 else {
+            throw wrong
+        }
         if let length, Int64(length) != end - start + 1 { throw RegistryError(.sizeInvalid) }
     }
 

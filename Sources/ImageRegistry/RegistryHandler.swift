@@ -15,7 +15,8 @@ package final class RegistryHandler: HTTPHandler {
     private let logger = Logger(label: "registry")
 
     package init(
-        directory: RegistryDirectory, repositories: RepositoryStore, threads: BlockingThreads = .shared, clock: any TimeSource = SystemTime()
+        directory: RegistryDirectory, repositories: RepositoryStore, threads: BlockingThreads = .shared,
+        clock: any TimeSource = SystemTime()
     ) {
         self.directory = directory
         self.repositories = repositories
@@ -54,7 +55,8 @@ package final class RegistryHandler: HTTPHandler {
         case (.catalog, "GET"): try catalog(exchange)
         case (.tags(let name), "GET"): try tags(exchange, name)
         case (.referrers(let name, let digest), "GET"): try referrers(exchange, name, digest)
-        case (.manifest(let name, let reference), "GET"), (.manifest(let name, let reference), "HEAD"): try await manifest(exchange, name, reference)
+        case (.manifest(let name, let reference), "GET"), (.manifest(let name, let reference), "HEAD"):
+            try await manifest(exchange, name, reference)
         case (.manifest(let name, let reference), "PUT"): try await putManifest(exchange, name, reference)
         case (.manifest(let name, let reference), "DELETE"): try await deleteManifest(exchange, name, reference)
         case (.blob(let name, let digest), "GET"), (.blob(let name, let digest), "HEAD"): try await blob(exchange, name, digest)
@@ -90,7 +92,10 @@ package final class RegistryHandler: HTTPHandler {
     }
 
     private func detail(_ wanted: AccessRequest) -> Node {
-        .list(wanted.actions.map(\.rawValue).sorted().map { ["Type": "repository", "Class": "", "Name": .string(wanted.repository), "Action": .string($0)] })
+        .list(
+            wanted.actions.map(\.rawValue).sorted().map {
+                ["Type": "repository", "Class": "", "Name": .string(wanted.repository), "Action": .string($0)]
+            })
     }
 
     func refuse(_ exchange: HTTPExchange, _ error: RegistryError) {
@@ -120,7 +125,9 @@ package final class RegistryHandler: HTTPHandler {
     static let plain: HTTPHeaders = ["docker-distribution-api-version": "registry/2.0"]
 
     static func digest(_ text: String) throws -> ContentDigest {
-        do { return try ContentDigest(parsing: text) } catch { throw RegistryError(.digestInvalid, error.message, detail: ["digest": .string(text)]) }
+        do { return try ContentDigest(parsing: text) } catch {
+            throw RegistryError(.digestInvalid, error.message, detail: ["digest": .string(text)])
+        }
     }
 
     private static func mapped(_ error: ImageError) -> RegistryError {

@@ -82,7 +82,8 @@ package final class RepositoryStore: Sendable {
         try content.put(bytes, expected: digest)
         let stored = StoredManifest(
             descriptor: Descriptor(
-                mediaType: mediaType, digest: digest, size: Int64(bytes.count), annotations: manifest.annotations, artifactType: manifest.artifactType),
+                mediaType: mediaType, digest: digest, size: Int64(bytes.count), annotations: manifest.annotations,
+                artifactType: manifest.artifactType),
             children: manifest.children.map(\.digest), subject: manifest.subject?.digest)
         try change(name) { repository in
             repository.manifests[digest] = stored
@@ -143,7 +144,9 @@ package final class RepositoryStore: Sendable {
     /// Repositories of a registry with their tags, sorted.
     package func listing(of registry: String) -> [(repository: String, tags: [String])] {
         state.withLock { state in
-            state.repositories.values.filter { $0.name.hasPrefix(registry + "/") }.sorted { $0.name < $1.name }.map { ($0.name, $0.tags.keys.sorted()) }
+            state.repositories.values.filter { $0.name.hasPrefix(registry + "/") }.sorted { $0.name < $1.name }.map {
+                ($0.name, $0.tags.keys.sorted())
+            }
         }
     }
 }

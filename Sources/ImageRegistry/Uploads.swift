@@ -59,7 +59,9 @@ final class Uploads: Sendable {
             guard create || content.partials().contains(key) else { throw RegistryError(.blobUploadUnknown) }
             // An open file each: the one longest unused goes back to being only a file.
             if sessions.count >= Uploads.limit {
-                guard let oldest = sessions.filter({ !$0.value.busy }).min(by: { $0.value.used < $1.value.used }) else { throw RegistryError(.tooManyRequests) }
+                guard let oldest = sessions.filter({ !$0.value.busy }).min(by: { $0.value.used < $1.value.used }) else {
+                    throw RegistryError(.tooManyRequests)
+                }
                 sessions[oldest.key] = nil
             }
             let ingest = try content.ingest(key)

@@ -51,8 +51,11 @@ package struct CapabilitySets: Sendable, Equatable {
     package static let all = CapabilitySets(Capability.allCases.reduce(0) { $0 | $1.bit })
     /// What containerd gives a container that asks for nothing.
     package static let standard = CapabilitySets(
-        [.chown, .dacOverride, .fsetid, .fowner, .mknod, .netRaw, .setgid, .setuid, .setfcap, .setpcap, .netBindService, .sysChroot, .kill, .auditWrite]
-            .reduce(0) { (mask: UInt64, capability: Capability) in mask | capability.bit })
+        [
+            .chown, .dacOverride, .fsetid, .fowner, .mknod, .netRaw, .setgid, .setuid, .setfcap, .setpcap, .netBindService, .sysChroot,
+            .kill, .auditWrite,
+        ]
+        .reduce(0) { (mask: UInt64, capability: Capability) in mask | capability.bit })
 
     /// In the order of the sandbox init's record.
     package var words: [UInt64] { [bounding, effective, permitted, inheritable, ambient] }

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 extension Cgroup {
@@ -85,7 +85,9 @@ extension Cgroup {
     private func attachDeviceProgram(_ rules: [DeviceRule]) throws(SystemFailure) {
         let group = try Descriptor.open("\(hierarchy.root)/\(path)", O_RDONLY | O_DIRECTORY)
         let program = DeviceProgram.instructions(rules)
-        guard jangada_cgroup_attach_devices(group.raw, program, UInt32(program.count)) == 0 else { throw SystemFailure("bpf", path, hint: "device program") }
+        guard jangada_cgroup_attach_devices(group.raw, program, UInt32(program.count)) == 0 else {
+            throw SystemFailure("bpf", path, hint: "device program")
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// One control group: a directory in the unified tree, or the same path in each of v1's trees. Everything is idempotent.
@@ -95,12 +95,16 @@ package struct Cgroup: Sendable, Equatable {
     /// Stops or resumes every process.
     package func freeze(_ frozen: Bool) throws(SystemFailure) {
         if isUnified { return try Files.set("\(hierarchy.root)/\(path)/cgroup.freeze", frozen ? "1" : "0") }
-        guard let directory = directory("freezer") else { throw SystemFailure("freeze", path, errno: ENOTSUP, hint: "no freezer controller") }
+        guard let directory = directory("freezer") else {
+            throw SystemFailure("freeze", path, errno: ENOTSUP, hint: "no freezer controller")
+        }
         try Files.set("\(directory)/freezer.state", frozen ? "FROZEN" : "THAWED")
     }
 
     /// Sends SIGKILL to every process here and below. They may still be ending when this returns.
     package func killAll() {
+        // The root holds the whole machine.
+        guard !path.isEmpty else { return }
         if isUnified, (try? Files.set("\(hierarchy.root)/\(path)/cgroup.kill", "1")) != nil { return }
         // Frozen first, so that none forks away from under us; the signal works on the frozen once they thaw.
         try? freeze(true)
@@ -111,6 +115,7 @@ package struct Cgroup: Sendable, Equatable {
     /// Kills what is left and removes the group and all below it. The kernel lets go of a group only when its last process is
     /// gone, which takes milliseconds: so it is tried again, for at most two seconds.
     package func destroy() async throws(SystemFailure) {
+        guard !path.isEmpty else { throw SystemFailure("destroy cgroup", "/", errno: EINVAL) }
         for attempt in 0..<40 {
             let busy = remove()
             guard let busy else { return }

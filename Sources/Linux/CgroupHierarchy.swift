@@ -47,13 +47,15 @@ package struct CgroupHierarchy: Sendable, Equatable {
 
     /// Controllers that limits of Kubernetes need and this machine lacks.
     package var missing: [String] {
-        let needed = version == .v1 ? ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer"] : ["cpu", "cpuset", "memory", "pids"]
+        let needed =
+            version == .v1 ? ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer"] : ["cpu", "cpuset", "memory", "pids"]
         return needed.filter { !controllers.contains($0) }
     }
 
     /// What a container's /sys/fs/cgroup shows: nothing to list for v2, the directories' names for v1.
     package var visibleControllers: String {
-        version == .v2 ? "" : Set(mounts.values).compactMap { $0.split(separator: "/").last.map(String.init) }.sorted().joined(separator: ";")
+        version == .v2
+            ? "" : Set(mounts.values).compactMap { $0.split(separator: "/").last.map(String.init) }.sorted().joined(separator: ";")
     }
 
     /// The group at `path` ("kubepods/burstable/pod1"), whether it exists or not.

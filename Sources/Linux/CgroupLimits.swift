@@ -62,7 +62,9 @@ package struct DeviceRule: Sendable, Equatable {
     /// Making any node, and using the harmless ones and terminals.
     package static let standard: [DeviceRule] =
         [DeviceRule(.character, major: nil, minor: nil, access: "m"), DeviceRule(.block, major: nil, minor: nil, access: "m")]
-        + [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)].map { DeviceRule(.character, major: $0.0, minor: $0.1, access: "rwm") }
+        + [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)].map {
+            DeviceRule(.character, major: $0.0, minor: $0.1, access: "rwm")
+        }
         + [DeviceRule(.character, major: 136, minor: nil, access: "rwm")]
 
     /// A line for v1's devices.allow.

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 import Synchronization
 

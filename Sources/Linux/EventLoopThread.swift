@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 import Synchronization
 
@@ -86,11 +86,15 @@ package enum DedicatedThread {
     }
 
     /// Runs a blocking call on a thread that ends after it, and waits for it without holding one of the pool's.
-    package static func run<T: Sendable>(name: String, _ body: @escaping @Sendable () throws(SystemFailure) -> T) async throws(SystemFailure) -> T {
+    package static func run<T: Sendable>(name: String, _ body: @escaping @Sendable () throws(SystemFailure) -> T)
+        async throws(SystemFailure) -> T
+    {
         let result: Result<T, SystemFailure> = await withCheckedContinuation { continuation in
             do throws(SystemFailure) {
                 try start(name: name) {
-                    do throws(SystemFailure) { continuation.resume(returning: .success(try body())) } catch { continuation.resume(returning: .failure(error)) }
+                    do throws(SystemFailure) { continuation.resume(returning: .success(try body())) } catch {
+                        continuation.resume(returning: .failure(error))
+                    }
                 }
             } catch { continuation.resume(returning: .failure(error)) }
         }

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// File operations by path. Each does what its name says or throws the call that failed; none follows a path twice.
@@ -100,7 +100,8 @@ package enum Files {
     }
 
     /// Opens `path` below the directory `root` as a process whose root it is would, symlinks included; it cannot leave it.
-    package static func openInRoot(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor {
+    package static func openInRoot(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor
+    {
         let resolve = UInt64(JANGADA_RESOLVE_IN_ROOT | JANGADA_RESOLVE_NO_MAGICLINKS)
         let fd = jangada_openat2(root.raw, path.isEmpty ? "." : path, UInt64(UInt32(bitPattern: flags | O_CLOEXEC)), UInt64(mode), resolve)
         guard fd >= 0 else { throw SystemFailure("openat2", path) }
@@ -108,7 +109,9 @@ package enum Files {
     }
 
     /// Opens `path` below `root`; a path or symlink that leads out of it is refused with EXDEV.
-    package static func openBeneath(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure) -> Descriptor {
+    package static func openBeneath(_ root: Descriptor, _ path: String, _ flags: Int32, mode: UInt32 = 0) throws(SystemFailure)
+        -> Descriptor
+    {
         let resolve = UInt64(JANGADA_RESOLVE_BENEATH | JANGADA_RESOLVE_NO_MAGICLINKS)
         let fd = jangada_openat2(root.raw, path.isEmpty ? "." : path, UInt64(UInt32(bitPattern: flags | O_CLOEXEC)), UInt64(mode), resolve)
         guard fd >= 0 else { throw SystemFailure("openat2", path) }

@@ -69,7 +69,7 @@ package enum Sysctl {
     /// Sets what the kernel has of these; one that it does not know is passed over.
     package static func setPresent(_ settings: [(String, String)]) throws(SystemFailure) {
         for (name, value) in settings {
-            do throws(SystemFailure) { try set(name, value) } catch where error.errno == ENOENT {}
+            do throws(SystemFailure) { try set(name, value) } catch  where error.errno == ENOENT {}
         }
     }
 }

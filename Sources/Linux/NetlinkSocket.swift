@@ -29,7 +29,10 @@ package final class NetlinkSocket: Sendable {
 
     package init(_ family: Family) throws(SystemFailure) {
         descriptor = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), family.rawValue)
-        guard descriptor >= 0 else { throw SystemFailure("socket", "netlink") }
+        guard descriptor >= 0 else {
+            let hint = family == .netfilter ? "the kernel lacks nfnetlink (CONFIG_NETFILTER_NETLINK)" : nil
+            throw SystemFailure("socket", "netlink", hint: hint)
+        }
         // Answers carry no copy of the request (10), but the kernel's words (11); dumps are checked strictly (12).
         for option: Int32 in [10, 11, 12] { setOption(270, option, 1) }
         setOption(SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)

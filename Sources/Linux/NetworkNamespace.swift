@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// A network namespace held by a descriptor, which keeps it alive until the last reference goes.
@@ -84,11 +84,13 @@ package final class NetworkNamespace: Sendable {
     private static func spawnAndJoin(_ work: Work) -> Int32 {
         var thread = pthread_t()
         let box = Unmanaged.passRetained(work)
-        let code = pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            Unmanaged<Work>.fromOpaque(raw).takeUnretainedValue().body()
-            return nil
-        }, box.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                Unmanaged<Work>.fromOpaque(raw).takeUnretainedValue().body()
+                return nil
+            }, box.toOpaque())
         if code == 0 { pthread_join(thread, nil) }
         box.release()
         return code

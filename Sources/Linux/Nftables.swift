@@ -79,7 +79,12 @@ package final class Nftables: Sendable {
         buffer.begin(type: 0xA01, flags: NetlinkFlag.dump)
         buffer.append(NftablesBatch.header)
         buffer.end()
-        return try socket.dump(buffer).compactMap { $0.type == 0xA00 ? $0.attributes(after: 4)[1]?.text : nil }
+        do throws(SystemFailure) {
+            return try socket.dump(buffer).compactMap { $0.type == 0xA00 ? $0.attributes(after: 4)[1]?.text : nil }
+        } catch where error.errno == EINVAL || error.errno == EOPNOTSUPP {
+            throw SystemFailure(
+                "nftables", "tables", errno: error.errno, hint: "the kernel lacks nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)")
+        }
     }
 
     package func chains() throws(SystemFailure) -> Set<String> {

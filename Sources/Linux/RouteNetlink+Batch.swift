@@ -137,7 +137,9 @@ package struct RouteBatch: Sendable {
 
     /// An address `onlyHere` (of scope host) is never chosen as the source of anything.
     package mutating func addAddress(_ address: IPAddress, length: Int, link: Int32, onlyHere: Bool = false) {
-        begin(20, NetlinkFlag.create | NetlinkFlag.replace, Change(operation: "add address", subject: "\(address)/\(length)", tolerates: [EEXIST]))
+        begin(
+            20, NetlinkFlag.create | NetlinkFlag.replace,
+            Change(operation: "add address", subject: "\(address)/\(length)", tolerates: [EEXIST]))
         addressBody(address, length: length, link: link, scope: onlyHere ? 254 : 0)
     }
 
@@ -171,7 +173,8 @@ package struct RouteBatch: Sendable {
         package var type: UInt8 = 1
         package var mtu: UInt32?
 
-        package init(_ destination: IPPrefix, gateway: IPAddress? = nil, link: Int32? = nil, source: IPAddress? = nil, onLink: Bool = false) {
+        package init(_ destination: IPPrefix, gateway: IPAddress? = nil, link: Int32? = nil, source: IPAddress? = nil, onLink: Bool = false)
+        {
             self.destination = destination
             self.gateway = gateway
             self.link = link

@@ -39,6 +39,8 @@ package final class RouteNetlink: Sendable {
         package var alias: String?
         package var kind: String?
         package var isUp: Bool
+        /// Whether it carries packets: up, with the other end up, and its queue installed.
+        package var isOperational = false
         package var mtu: UInt32
         package var mac: [UInt8]
         package var master: Int32?
@@ -80,8 +82,18 @@ package final class RouteNetlink: Sendable {
         buffer.end()
         do throws(SystemFailure) {
             return try socket.dump(buffer).compactMap(RouteNetlink.link).first
-        } catch where error.errno == ENODEV {
+        } catch  where error.errno == ENODEV {
             return nil
+        }
+    }
+
+    /// Waits until a link whose other end just came up carries packets, at most a second. The kernel installs its queue in
+    /// the background and drops what is sent before; since Linux 6.10 it does so at the latest when asked for the link,
+    /// so that the first look is enough.
+    package func awaitOperation(of name: String) throws(SystemFailure) {
+        for _ in 0..<1000 {
+            if try link(named: name)?.isOperational ?? true { return }
+            usleep(1000)
         }
     }
 
@@ -95,6 +107,7 @@ package final class RouteNetlink: Sendable {
             case 4: link.mtu = attribute.number() ?? 0
             case 5: link.peer = attribute.number()
             case 10: link.master = attribute.number()
+            case 16: link.isOperational = attribute.number(as: UInt8.self) == 6
             case 18: link.kind = attribute.nested[1]?.text
             case 20: link.alias = attribute.text
             default: break
@@ -109,7 +122,9 @@ package final class RouteNetlink: Sendable {
         buffer.append([UInt8](repeating: 0, count: 8))
         buffer.end()
         return try socket.dump(buffer).compactMap { message in
-            guard message.type == 20, let length: UInt8 = message.number(at: 1), let index: Int32 = message.number(at: 4) else { return nil }
+            guard message.type == 20, let length: UInt8 = message.number(at: 1), let index: Int32 = message.number(at: 4) else {
+                return nil
+            }
             let attributes = message.attributes(after: 8)
             guard let address = (attributes[2] ?? attributes[1])?.address else { return nil }
             return Address(link: index, address: address, length: Int(length))

@@ -1,4 +1,6 @@
+package import Core
 import Glibc
+import Synchronization
 
 extension SeccompProfile {
     /// What containers get that ask for RuntimeDefault: equal in effect to containerd's. Everything unknown is EPERM. Some calls
@@ -12,7 +14,8 @@ extension SeccompProfile {
         #if arch(x86_64)
             rules.append(Rule(["arch_prctl", "modify_ldt"], .allow))
         #elseif arch(arm64)
-            rules.append(Rule(["arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint", "cacheflush", "set_tls"], .allow))
+            rules.append(
+                Rule(["arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint", "cacheflush", "set_tls"], .allow))
         #endif
         for (capability, names) in gated where capabilities & capability.bit != 0 { rules.append(Rule(names, .allow)) }
         if capabilities & Capability.sysAdmin.bit == 0 {
@@ -32,16 +35,22 @@ extension SeccompProfile {
         (
             .sysAdmin,
             [
-                "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount", "mount_setattr", "move_mount",
-                "open_tree", "perf_event_open", "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount", "umount2", "unshare",
+                "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount",
+                "mount_setattr", "move_mount",
+                "open_tree", "perf_event_open", "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount",
+                "umount2", "unshare",
             ]
         ),
-        (.sysBoot, ["reboot"]), (.sysChroot, ["chroot"]), (.sysModule, ["delete_module", "init_module", "finit_module"]), (.sysPacct, ["acct"]),
-        (.sysPtrace, ["kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace"]), (.sysRawio, ["iopl", "ioperm"]),
+        (.sysBoot, ["reboot"]), (.sysChroot, ["chroot"]), (.sysModule, ["delete_module", "init_module", "finit_module"]),
+        (.sysPacct, ["acct"]),
+        (.sysPtrace, ["kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace"]),
+        (.sysRawio, ["iopl", "ioperm"]),
         (.sysTime, ["settimeofday", "stime", "clock_settime", "clock_settime64"]), (.sysTtyConfig, ["vhangup"]),
         (.sysNice, ["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]), (.syslog, ["syslog"]), (.bpf, ["bpf"]),
         (.perfmon, ["perf_event_open"]),
     ]
+
+    fileprivate static let gating: UInt64 = gated.reduce(0) { $0 | $1.0.bit }
 
     /// Safe for anyone, as containerd and Docker have settled it. ptrace is, since Linux 4.8 closed its way around filters.
     private static let always: [String] = Array(
@@ -74,4 +83,17 @@ extension SeccompProfile {
         timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat
         uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev
         """.split(whereSeparator: { $0 == " " || $0 == "\n" }).map(String.init))
+}
+
+extension SeccompFilter {
+    private static let compiled = Mutex<[UInt64: SeccompFilter]>([:])
+
+    /// The default filter for a container with these capabilities; compiled once for each set that makes a difference.
+    package static func runtimeDefault(capabilities: UInt64) throws(SystemFailure) -> SeccompFilter {
+        let key = capabilities & SeccompProfile.gating
+        if let known = compiled.withLock({ $0[key] }) { return known }
+        let filter = try SeccompProfile.runtimeDefault(capabilities: key).compile()
+        compiled.withLock { $0[key] = filter }
+        return filter
+    }
 }

@@ -1,6 +1,6 @@
-package import Core
 import CLinux
 import CSeccomp
+package import Core
 import Glibc
 
 /// A seccomp filter as the kernel takes it. Compiling costs a millisecond or two: do it once per profile and keep it.

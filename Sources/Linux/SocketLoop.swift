@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 import Synchronization
 
@@ -61,11 +61,13 @@ package final class SocketLoop: Sendable {
         mailbox = Mailbox(wakeup: wakeup, poll: poll, namespace: namespace)
         let raw = Unmanaged.passRetained(mailbox)
         var thread = pthread_t()
-        let code = pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            SocketLoop.serve(Unmanaged<Mailbox>.fromOpaque(raw).takeRetainedValue())
-            return nil
-        }, raw.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                SocketLoop.serve(Unmanaged<Mailbox>.fromOpaque(raw).takeRetainedValue())
+                return nil
+            }, raw.toOpaque())
         self.thread = thread
         guard code == 0 else {
             raw.release()
@@ -154,7 +156,8 @@ enum SocketAddress {
         return withUnsafeMutableBytes(of: &storage) { raw in
             raw.storeBytes(of: sa_family_t(peer.address.isIPv6 ? AF_INET6 : AF_INET), as: sa_family_t.self)
             raw.storeBytes(of: peer.port.bigEndian, toByteOffset: 2, as: UInt16.self)
-            raw.baseAddress?.advanced(by: peer.address.isIPv6 ? 8 : 4).copyMemory(from: peer.address.bytes, byteCount: peer.address.byteCount)
+            raw.baseAddress?.advanced(by: peer.address.isIPv6 ? 8 : 4).copyMemory(
+                from: peer.address.bytes, byteCount: peer.address.byteCount)
             let pointer = raw.assumingMemoryBound(to: sockaddr.self)
             let length = peer.address.isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
             guard let base = pointer.baseAddress else { preconditionFailure("a socket address has bytes") }

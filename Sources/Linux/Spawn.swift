@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// A program to start, with everything its process needs. Costs the same from a process of any size: vfork-like, all in C.
@@ -69,7 +69,9 @@ package struct ChildProcess: Sendable {
     package let pidfd: Descriptor
 
     package func signal(_ number: Int32) throws(SystemFailure) {
-        guard jangada_pidfd_send_signal(pidfd.raw, number) == 0 || errno == ESRCH else { throw SystemFailure("pidfd_send_signal", "\(pid)") }
+        guard jangada_pidfd_send_signal(pidfd.raw, number) == 0 || errno == ESRCH else {
+            throw SystemFailure("pidfd_send_signal", "\(pid)")
+        }
     }
 
     /// The exit code (128 + signal where one ended it) once it has ended; nil while it runs. To be asked until it answers: it reaps.

@@ -1,5 +1,5 @@
-package import Core
 import CLinux
+package import Core
 import Glibc
 
 /// Unix sockets with message boundaries and passed descriptors. Paths of any length work: they are reached by way of their directory.

@@ -11,10 +11,16 @@ package final class Canonical: Sendable {
     package let graph: Graph
     /// For each message the fields that are written also when absent.
     private let alwaysFields: [[Int]]
+    private let style: Validation.Style
+    /// Strict in custom resources too.
+    private let objectMeta: MessageID?
     private static let maxUnknown = 100
 
-    package init(_ graph: Graph) {
+    /// For custom resources only the metadata is typed: whatever else does not fit its schema stays, for validation to name.
+    package init(_ graph: Graph, _ style: Validation.Style = .builtIn) {
         self.graph = graph
+        self.style = style
+        objectMeta = graph.message(named: "meta/v1.ObjectMeta")
         alwaysFields = graph.messages.map { message in
             message.fields.filter { Canonical.isWrittenWhenAbsent(graph.fields[$0]) }
         }
@@ -90,15 +96,22 @@ extension Canonical {
         var unknown: [NodePath] = []
         private var path: [NodePath.Step] = []
         private var structs: [MessageID] = []
+        private var isLenient: Bool
 
-        init(canonical: Canonical) { self.canonical = canonical }
+        init(canonical: Canonical) {
+            self.canonical = canonical
+            isLenient = canonical.style == .custom
+        }
 
         private var graph: Graph { canonical.graph }
 
         mutating func message(_ node: Node, _ id: MessageID, keepsUnknown: Bool = false) throws(DecodingFailure) -> Node {
+            let wasLenient = isLenient
+            if id == canonical.objectMeta { isLenient = false }
+            defer { isLenient = wasLenient }
             guard case .map(let input) = node else {
                 if node.isNull { return canonical.zero(of: id) }
-                throw mistyped(node, .message(id))
+                return try unfit(node, .message(id))
             }
             structs.append(id)
             defer { structs.removeLast() }
@@ -145,7 +158,7 @@ extension Canonical {
         /// The canonical value, or nil where the field is left out.
         private mutating func field(_ value: Node, _ field: Field) throws(DecodingFailure) -> Node? {
             if value.isNull {
-                if field.flags.contains(.nullable) { return .null }
+                if field.flags.contains(.nullable) || isLenient { return .null }
                 return canonical.absent(field)
             }
             let result = try self.value(value, field.shape, keepsUnknown: field.flags.contains(.preservesUnknown))
@@ -168,10 +181,10 @@ extension Canonical {
 
         private mutating func value(_ node: Node, _ shape: Shape, keepsUnknown: Bool) throws(DecodingFailure) -> Node {
             switch shape {
-            case .scalar(let scalar): return try self.scalar(node, scalar)
+            case .scalar(let scalar): return isLenient ? node : try self.scalar(node, scalar)
             case .message(let id): return try message(node, id, keepsUnknown: keepsUnknown)
             case .list(let id):
-                guard case .list(let items) = node else { throw mistyped(node, shape) }
+                guard case .list(let items) = node else { return try unfit(node, shape) }
                 let element = graph[id]
                 var out: [Node] = []
                 out.reserveCapacity(items.count)
@@ -182,7 +195,7 @@ extension Canonical {
                 }
                 return .list(out)
             case .map(let id):
-                guard case .map(var fields) = node else { throw mistyped(node, shape) }
+                guard case .map(var fields) = node else { return try unfit(node, shape) }
                 let element = graph[id]
                 fields.sortByKey()
                 var out = Fields()
@@ -197,7 +210,9 @@ extension Canonical {
             }
         }
 
-        private func emptyItem(_ element: Element) -> Node { element.flags.contains(.nullable) ? .null : canonical.zero(of: element.shape) }
+        private func emptyItem(_ element: Element) -> Node {
+            element.flags.contains(.nullable) || isLenient ? .null : canonical.zero(of: element.shape)
+        }
 
         private mutating func scalar(_ node: Node, _ scalar: Scalar) throws(DecodingFailure) -> Node {
             switch (scalar, node) {
@@ -258,6 +273,11 @@ extension Canonical {
         }
 
         // MARK: Errors
+
+        private func unfit(_ node: Node, _ shape: Shape) throws(DecodingFailure) -> Node {
+            if isLenient { return node }
+            throw mistyped(node, shape)
+        }
 
         /// In the words of Go's decoder.
         private func mistyped(_ node: Node, _ shape: Shape) -> DecodingFailure {

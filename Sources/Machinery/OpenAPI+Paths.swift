@@ -149,8 +149,8 @@ extension OpenAPI {
         }
     }
 
-    /// Whether it upgrades to a stream or passes a request on: no body of ours, only options in the query.
-    static func isConnection(_ subresource: Subresource) -> Bool { subresource.message == nil || subresource.gvk.kind.hasSuffix("Options") }
+    /// Whether it upgrades to a stream or passes a request on: it has no body of ours, only options in the query.
+    static func isConnection(_ subresource: Subresource) -> Bool { subresource.gvk.kind.hasSuffix("Options") }
 
     // MARK: Rendering
 

@@ -26,8 +26,7 @@ package struct OpenAPI: Sendable {
         var pending = Array(roots)
         var seen = Set(pending)
         while let id = pending.popLast() {
-            let name = graph[id].openAPIName
-            if !name.isEmpty { out[name] = definition(of: id) }
+            if !graph[id].openAPIPrefix.isEmpty { out[graph[id].openAPIName] = definition(of: id) }
             for field in graph.fields(of: id) { visit(field.shape, &pending, &seen, &scalars) }
         }
         for scalar in scalars { if let name = scalar.openAPI.definition { out[name] = definition(of: scalar) } }
@@ -130,7 +129,8 @@ package struct OpenAPI: Sendable {
         var out = Node.emptyMap
         switch shape {
         case .message(let id):
-            if graph[id].openAPIName.isEmpty { out = definition(of: id) } else { out["$ref"] = .string(version.prefix + graph[id].openAPIName) }
+            // The objects inside a custom resource have no names: they are described in place.
+            if graph[id].openAPIPrefix.isEmpty { out = definition(of: id) } else { out["$ref"] = .string(version.prefix + graph[id].openAPIName) }
         case .list(let id):
             out["type"] = "array"
             out["items"] = element(id)

@@ -27,7 +27,8 @@ package struct ContentDigest: Sendable, Hashable, CustomStringConvertible, Compa
     /// Parses `algorithm:hex`; the errors are those of go-digest.
     package init(parsing text: String) throws(ImageError) {
         let parts = text.utf8.split(separator: 0x3A, maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, ContentDigest.isAlgorithm(parts[0]), parts[1].allSatisfy(ContentDigest.isEncoded)
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, ContentDigest.isAlgorithm(parts[0]),
+            parts[1].allSatisfy(ContentDigest.isEncoded)
         else { throw ImageError(.invalid, "invalid checksum digest format") }
         guard let algorithm = Algorithm(rawValue: String(Substring(parts[0]))) else {
             throw ImageError(.invalid, "unsupported digest algorithm")

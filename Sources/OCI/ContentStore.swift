@@ -122,7 +122,9 @@ extension ContentStore {
 
     /// Removes every blob that `live` does not name, that no lease holds, and that was neither written nor touched since
     /// `grace` before the start. `live` is asked after the start is noted: what is referenced later was touched later.
-    package func collect(grace: Duration, live: () throws(ImageError) -> Set<ContentDigest>) throws(ImageError) -> (blobs: Int, bytes: Int64) {
+    package func collect(grace: Duration, live: () throws(ImageError) -> Set<ContentDigest>) throws(ImageError) -> (
+        blobs: Int, bytes: Int64
+    ) {
         let threshold = clock.now() + (.zero - grace)
         let live = try live()
         var removed = (blobs: 0, bytes: Int64(0))
@@ -166,7 +168,9 @@ extension ContentStore {
         while let digest = next.popLast() {
             guard seen.insert(digest).inserted, let size = size(of: digest), size <= Manifest.limit else { continue }
             // Only what names another digest can be a manifest; layers fail here by their first byte.
-            guard let bytes = try? read(digest, limit: Manifest.limit), bytes.first == UInt8(ascii: "{"), let manifest = try? Manifest(bytes) else { continue }
+            guard let bytes = try? read(digest, limit: Manifest.limit), bytes.first == UInt8(ascii: "{"),
+                let manifest = try? Manifest(bytes)
+            else { continue }
             next += manifest.children.map(\.digest)
             if let subject = manifest.subject { next.append(subject.digest) }
         }

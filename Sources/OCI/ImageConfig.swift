@@ -7,7 +7,9 @@ package struct ImageConfig: Sendable {
     package init(_ node: Node) { self.node = node }
 
     package init(_ bytes: [UInt8]) throws(ImageError) {
-        guard bytes.count <= Manifest.limit * 2 else { throw ImageError(.limit, "invalid image config: larger than \(Manifest.limit * 2) bytes") }
+        guard bytes.count <= Manifest.limit * 2 else {
+            throw ImageError(.limit, "invalid image config: larger than \(Manifest.limit * 2) bytes")
+        }
         do { node = try JSONText.parse(bytes) } catch { throw error.prefixed("invalid image config: ") }
         guard case .map = node else { throw ImageError(.invalid, "invalid image config: not an object") }
         for text in node["rootfs"]["diff_ids"].list { _ = try ContentDigest(parsing: text.string ?? "") }
@@ -29,10 +31,13 @@ package struct ImageConfig: Sendable {
     package var volumes: [String] { node["config"]["Volumes"].fields.keys.sorted() }
     package var exposedPorts: [String] { node["config"]["ExposedPorts"].fields.keys.sorted() }
 
-    /// The chain id of the first `count` layers: names what they look like stacked (OCI image spec, "Layer ChainID").
-    package static func chain(_ diffs: some Sequence<ContentDigest>) -> ContentDigest? {
-        var chain: ContentDigest?
-        for diff in diffs { chain = chain.map { ContentDigest(of: Array("\($0) \(diff)".utf8)) } ?? diff }
-        return chain
+    /// The chain id of stacked layers: names what they look like together (OCI image spec, "Layer ChainID").
+    package static func chain(_ diffs: some Sequence<ContentDigest>) -> ContentDigest? { chains(diffs).last }
+
+    /// The chain ids of the first layer, the first two, and so on.
+    package static func chains(_ diffs: some Sequence<ContentDigest>) -> [ContentDigest] {
+        var chains: [ContentDigest] = []
+        for diff in diffs { chains.append(chains.last.map { ContentDigest(of: Array("\($0) \(diff)".utf8)) } ?? diff) }
+        return chains
     }
 }

@@ -41,7 +41,8 @@ package struct ImageReference: Sendable, Hashable, CustomStringConvertible {
             tag = rest[rest.index(after: colon)...]
             rest = rest[..<colon]
         }
-        guard Grammar.isDomain(domain), Grammar.isPath(rest), tag.map(Grammar.isTag) ?? true, digestText.map(Grammar.isDigest) ?? true else {
+        guard Grammar.isDomain(domain), Grammar.isPath(rest), tag.map(Grammar.isTag) ?? true, digestText.map(Grammar.isDigest) ?? true
+        else {
             throw ImageError(.invalid, "invalid reference format")
         }
         guard rest.utf8.count <= 255 else { throw ImageError(.invalid, "repository name must not be more than 255 characters") }
@@ -150,7 +151,9 @@ package enum Grammar {
             let start = at
             while at < bytes.count, !isLowerOrDigit(bytes[at]) { at += 1 }
             let separator = bytes[start..<at]
-            guard separator == [0x2E] || separator == [0x5F] || separator == [0x5F, 0x5F] || separator.allSatisfy({ $0 == 0x2D }) else { return false }
+            guard separator == [0x2E] || separator == [0x5F] || separator == [0x5F, 0x5F] || separator.allSatisfy({ $0 == 0x2D }) else {
+                return false
+            }
         }
         return true
     }

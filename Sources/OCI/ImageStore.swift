@@ -1,6 +1,6 @@
 package import Core
-import Tree
 import Synchronization
+import Tree
 
 /// A name and the manifest or index that it stands for.
 package struct ImageRecord: Sendable, Hashable {
@@ -71,11 +71,15 @@ package final class ImageStore: Sendable {
     package func live() -> Set<ContentDigest> { content.reachable(from: list().map(\.target.digest)) }
 
     /// The manifest for a platform, through any indexes, of which other platforms may be absent.
-    package func manifest(of target: Descriptor, platform: Platform = .host) throws(ImageError) -> (descriptor: Descriptor, manifest: ImageManifest) {
+    package func manifest(of target: Descriptor, platform: Platform = .host) throws(ImageError) -> (
+        descriptor: Descriptor, manifest: ImageManifest
+    ) {
         try manifest(of: target, platform: platform, depth: 0)
     }
 
-    private func manifest(of target: Descriptor, platform: Platform, depth: Int) throws(ImageError) -> (descriptor: Descriptor, manifest: ImageManifest) {
+    private func manifest(of target: Descriptor, platform: Platform, depth: Int) throws(ImageError) -> (
+        descriptor: Descriptor, manifest: ImageManifest
+    ) {
         guard depth < 4 else { throw ImageError(.limit, "invalid manifest: indexes nested deeper than 4") }
         switch try Manifest(try content.read(target.digest), mediaType: target.mediaType) {
         case .image(let manifest): return (target, manifest)

@@ -11,7 +11,8 @@ package struct Descriptor: Sendable, Hashable {
     package var artifactType: String?
 
     package init(
-        mediaType: String, digest: ContentDigest, size: Int64, platform: Platform? = nil, annotations: [String: String] = [:], urls: [String] = [],
+        mediaType: String, digest: ContentDigest, size: Int64, platform: Platform? = nil, annotations: [String: String] = [:],
+        urls: [String] = [],
         artifactType: String? = nil
     ) {
         self.mediaType = mediaType
@@ -26,7 +27,9 @@ package struct Descriptor: Sendable, Hashable {
     package init(_ node: Node, _ place: String) throws(ImageError) {
         guard let text = node["digest"].string else { throw ImageError(.invalid, "invalid manifest: \(place) has no digest") }
         do { digest = try ContentDigest(parsing: text) } catch { throw error.prefixed("invalid manifest: \(place).digest \"\(text)\": ") }
-        guard let size = node["size"].int, size >= 0 else { throw ImageError(.invalid, "invalid manifest: \(place).size must be a size in bytes") }
+        guard let size = node["size"].int, size >= 0 else {
+            throw ImageError(.invalid, "invalid manifest: \(place).size must be a size in bytes")
+        }
         self.size = size
         mediaType = node["mediaType"].string ?? ""
         platform = node.has("platform") ? Platform(node["platform"]) : nil
@@ -64,13 +67,17 @@ package enum Manifest: Sendable {
         guard case .map = node else { throw ImageError(.invalid, "invalid manifest: not an object") }
         let inner = node["mediaType"].string
         if MediaType.isSchema1(inner ?? declared) || node["schemaVersion"].int == 1 || (node.has("fsLayers") && !node.has("layers")) {
-            throw ImageError(.unsupported, "Docker image manifest version 2, schema 1 is no longer supported: the image must be pushed again by a newer client")
+            throw ImageError(
+                .unsupported,
+                "Docker image manifest version 2, schema 1 is no longer supported: the image must be pushed again by a newer client")
         }
         guard node["schemaVersion"].int == 2 else { throw ImageError(.invalid, "invalid manifest: schemaVersion must be 2") }
         // A manifest that is also an index confuses clients into reading it two ways (CVE-2021-41190).
         let looksImage = node.has("config") || node.has("layers")
         let looksIndex = node.has("manifests")
-        guard !(looksImage && looksIndex) else { throw ImageError(.invalid, "invalid manifest: both manifests and config or layers are set") }
+        guard !(looksImage && looksIndex) else {
+            throw ImageError(.invalid, "invalid manifest: both manifests and config or layers are set")
+        }
         let type = inner ?? (declared.isEmpty ? (looksIndex ? MediaType.ociIndex : MediaType.ociManifest) : declared)
         if let inner, !declared.isEmpty, inner != declared {
             throw ImageError(.invalid, "invalid manifest: mediaType in manifest should be '\(declared)' not '\(inner)'")
@@ -133,7 +140,8 @@ package struct ImageManifest: Sendable, Hashable {
     package var artifactType: String?
 
     package init(
-        mediaType: String = MediaType.ociManifest, config: Descriptor, layers: [Descriptor], subject: Descriptor? = nil, annotations: [String: String] = [:]
+        mediaType: String = MediaType.ociManifest, config: Descriptor, layers: [Descriptor], subject: Descriptor? = nil,
+        annotations: [String: String] = [:]
     ) {
         self.mediaType = mediaType
         self.config = config

@@ -30,7 +30,8 @@ package enum MediaType {
     }
     /// Layers that the registry may not hold: the descriptor's `urls` say where they are.
     package static func isForeignLayer(_ type: String) -> Bool {
-        type.hasPrefix("application/vnd.docker.image.rootfs.foreign.") || type.hasPrefix("application/vnd.oci.image.layer.nondistributable.")
+        type.hasPrefix("application/vnd.docker.image.rootfs.foreign.")
+            || type.hasPrefix("application/vnd.oci.image.layer.nondistributable.")
     }
 
     /// A `Content-Type` without its parameters, in lowercase.

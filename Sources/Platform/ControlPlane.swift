@@ -21,6 +21,8 @@ package final class ControlPlane: Sendable {
     package let store: Store
     package let catalog: ResourceCatalog
     package let writer: ObjectWriter
+    /// Nodes add themselves, so that logs and sessions reach them.
+    package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
     private let server: HTTPServer
     private let log = Logger(label: "controlplane")
@@ -38,6 +40,9 @@ package final class ControlPlane: Sendable {
         ]
         var subresources: [String: any SubresourceHandler] = posts.mapValues { PostHandler($0) }
         subresources["*/scale"] = ScaleSubresource()
+        for (name, kind) in [("log", PodStreamHandler.Kind.log), ("exec", .exec), ("attach", .attach), ("portforward", .portForward)] {
+            subresources["pods/\(name)"] = PodStreamHandler(kind, nodes: streams)
+        }
         let authenticators = AuthenticatorChain([CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
         let health = HealthChecks(serviceAccountKey: tokens.publicKey)
         let api = APIServer(

@@ -54,9 +54,10 @@ extension CustomResourceLowering {
     }
 
     private mutating func message(_ schema: Node, _ flags: Field.Flags, _ path: String, _ name: String, _ depth: Int) throws(SchemaError) -> Shape {
-        let (id, isNew) = builder.reference(name)
-        // Names are paths, so only property names made to look like paths can collide.
-        guard isNew else { throw SchemaError(place: path, message: "property names are ambiguous") }
+        // Names are paths; a property with a dot in its name can look like one.
+        var name = name
+        while builder.messageIndex[name] != nil { name += "'" }
+        let id = builder.reference(name).id
         builder.drafts[Int(id.raw)].flags = flags.intersection([.preservesUnknown, .embedded])
         try fill(id, schema, path: path, isObject: flags.contains(.embedded), depth: depth)
         return .message(id)

@@ -138,28 +138,12 @@ extension Graph {
     package func resource(_ gvr: GroupVersionResource) -> Resource? { resourceIndex[gvr].map { resources[$0] } }
     package func resource(of gvk: GroupVersionKind) -> Resource? { resourceOfKind[gvk].map { resources[$0] } }
 
-    /// Eight bytes a step: names are looked up for every key of every object.
     @usableFromInline static func hash(_ name: String, _ id: MessageID) -> UInt32 {
-        name.utf8.withContiguousStorageIfAvailable { hash(UnsafeRawBufferPointer($0), id) } ?? hash(slowly: name, id)
-    }
-
-    /// Strings bridged from elsewhere have no contiguous bytes; Linux has none of those, but the types allow them.
-    private static func hash(slowly name: String, _ id: MessageID) -> UInt32 { Array(name.utf8).withUnsafeBytes { hash($0, id) } }
-
-    private static func hash(_ bytes: UnsafeRawBufferPointer, _ id: MessageID) -> UInt32 {
-        var hash = UInt64(UInt32(bitPattern: id.raw)) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(bytes.count)
-        var index = 0
-        while index + 8 <= bytes.count {
-            hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x9FB2_1C65_1E98_DF25
-            hash ^= hash >> 32
-            index += 8
-        }
-        var rest: UInt64 = 0
-        while index < bytes.count {
-            rest = rest << 8 | UInt64(bytes[index])
-            index += 1
-        }
-        hash = (hash ^ rest) &* 0x9FB2_1C65_1E98_DF25
-        return UInt32(truncatingIfNeeded: hash ^ (hash >> 29))
+        let seed = UInt64(UInt32(bitPattern: id.raw))
+        // Linux has no strings without contiguous bytes, but the types allow them.
+        let hash =
+            name.utf8.withContiguousStorageIfAvailable { NameHash.of(UnsafeRawBufferPointer($0), seed: seed) }
+            ?? Array(name.utf8).withUnsafeBytes { NameHash.of($0, seed: seed) }
+        return UInt32(truncatingIfNeeded: hash)
     }
 }

@@ -93,7 +93,7 @@ struct SchemaText {
         var draft: GraphBuilder.Draft
     }
 
-    init() {}
+    init() { builder.messageIndex.reserveCapacity(1024) }
 
     func fail(_ message: String) -> SchemaError { SchemaError(place: file, line: line, message: message) }
 }
@@ -186,9 +186,7 @@ struct Interner {
     }
 
     static func hash(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for index in range { hash = (hash ^ UInt64(bytes[index])) &* 0x100_0000_01B3 }
-        return hash
+        NameHash.of(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: bytes[range])), seed: 0)
     }
 
     mutating func string(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> String {
@@ -197,7 +195,7 @@ struct Interner {
         var slot = Int(truncatingIfNeeded: hash ^ (hash >> 32)) & mask
         while slots[slot] >= 0 {
             let index = Int(slots[slot])
-            // 64 bits of hash and the length have to do; lint would find two names of the built-in text that collide.
+            // 64 bits and the length have to do: the text is the binary's own, and a test compares all of it with what is published.
             if hashes[index] == hash, strings[index].utf8.count == range.count { return strings[index] }
             slot = (slot + 1) & mask
         }

@@ -13,7 +13,9 @@ struct ExecTests {
         return String(decoding: out, as: UTF8.self)
     }
 
-    private func withSleeper(_ change: (inout ContainerSpec) -> Void = { _ in }, _ body: (Machine, Container) async throws -> Void) async throws {
+    private func withSleeper(_ change: (inout ContainerSpec) -> Void = { _ in }, _ body: (Machine, Container) async throws -> Void)
+        async throws
+    {
         try await Machine.with { machine in
             let sandbox = try await machine.sandbox()
             var spec = try machine.shell("exec sleep 1000")
@@ -40,7 +42,10 @@ struct ExecTests {
     @Test func itRunsInTheContainersNamespacesAndGroups() async throws {
         try await withSleeper({ $0.process.environment.append("FROM=container") }) { _, container in
             let session = try await container.exec(
-                ExecSpec(arguments: ["/bin/sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '; echo $FROM; for n in mnt pid net ipc uts cgroup; do [ $(readlink /proc/1/ns/$n) = $(readlink /proc/self/ns/$n) ] || echo not in $n; done"]))
+                ExecSpec(arguments: [
+                    "/bin/sh", "-c",
+                    "cat /proc/1/cmdline | tr '\\0' ' '; echo $FROM; for n in mnt pid net ipc uts cgroup; do [ $(readlink /proc/1/ns/$n) = $(readlink /proc/self/ns/$n) ] || echo not in $n; done",
+                ]))
             #expect(try await all(session.stdout) == "sleep 1000 container\n")
             let sleeper = try await container.exec(ExecSpec(arguments: ["sleep", "100"]))
             #expect(container.cgroup.processes().contains(sleeper.pid))
@@ -130,6 +135,37 @@ struct ExecTests {
             #expect(try await container.wait().code == 0)
             #expect(try machine.lines().count == 400_001)
             #expect(try await all(client.stdout).utf8.count < 2_000_000)
+        }
+    }
+
+    @Test func aTerminalWaitsForItsClientButNotForever() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("read go; seq 1 400000; echo end")
+            spec.stdin = true
+            spec.process.terminal = true
+            spec.log = ContainerLog(path: machine.log(), rotateAt: 0)
+            let container = try sandbox.create(spec)
+            try await container.start()
+            let reader = try await container.attach(stdin: true)
+            let stuck = try await container.attach(stdin: false)
+            try await reader.stdin?.write(Array("go\n".utf8))
+            let text = try await all(reader.stdout)
+            #expect(text.contains("\r\n400000\r\nend\r\n"))
+            #expect(try await container.wait().code == 0)
+            #expect(try await all(stuck.stdout).utf8.count < 2_500_000)
+            #expect(try machine.lines().suffix(1) == ["stdout F end\r"] || machine.lines().last?.contains("end") == true)
+        }
+    }
+
+    @Test func aContainerWithoutAPlaceForItsLogDoesNotStart() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("true")
+            spec.log = ContainerLog(path: "\(machine.directory)/missing/0.log")
+            let container = try sandbox.create(spec)
+            let failure = await #expect(throws: SystemFailure.self) { try await container.start() }
+            #expect(failure?.errno == ENOENT)
         }
     }
 }

@@ -1,10 +1,10 @@
 import CLinux
 import Core
 import Glibc
-@testable import Linux
 import Testing
 
 @testable import Containers
+@testable import Linux
 
 @Suite(.enabled(if: Machine.isPossible, "needs root"), .serialized)
 struct IsolationTests {
@@ -29,7 +29,8 @@ struct IsolationTests {
         let padded = String(repeating: "0", count: 16 - hex.count) + hex
         #expect(
             lines == [
-                "CapInh:\t0000000000000000", "CapPrm:\t\(padded)", "CapEff:\t\(padded)", "CapBnd:\t\(padded)", "CapAmb:\t0000000000000000", "NoNewPrivs:\t0",
+                "CapInh:\t0000000000000000", "CapPrm:\t\(padded)", "CapEff:\t\(padded)", "CapBnd:\t\(padded)", "CapAmb:\t0000000000000000",
+                "NoNewPrivs:\t0",
                 "Seccomp:\t2",
             ])
     }
@@ -71,7 +72,9 @@ struct IsolationTests {
             box.sysctls = ["net.ipv4.ip_unprivileged_port_start": "80", "kernel.shm_rmid_forced": "1"]
             let sandbox = try await machine.runtime.createSandbox(box)
             lines = try await machine.run(
-                try machine.shell("echo $$; hostname; ls -d /proc/[0-9]* | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/kernel/shm_rmid_forced; ls /sys/class/net"), in: sandbox
+                try machine.shell(
+                    "echo $$; hostname; ls -d /proc/[0-9]* | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/kernel/shm_rmid_forced; ls /sys/class/net"
+                ), in: sandbox
             ).lines.map { String($0.dropFirst(9)) }
         }
         #expect(Array(lines.prefix(5)) == ["1", "web-0", "3", "80", "1"])
@@ -80,7 +83,8 @@ struct IsolationTests {
 
     @Test func devicesAreFewAndTheRestIsRefused() async throws {
         let lines = try await inside(
-            "ls /dev | tr '\\n' ' '; echo; echo x > /dev/null && echo null; mknod /tmp/disk b 254 0 && head -c1 /tmp/disk; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg")
+            "ls /dev | tr '\\n' ' '; echo; echo x > /dev/null && echo null; mknod /tmp/disk b 254 0 && head -c1 /tmp/disk; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg"
+        )
         #expect(lines[0] == "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ")
         #expect(lines[1] == "null")
         #expect(lines.filter { $0.contains("not permitted") }.count == 2)
@@ -88,14 +92,17 @@ struct IsolationTests {
 
     @Test func masksHideAndReadOnlyPathsRefuse() async throws {
         let lines = try await inside(
-            "cat /proc/interrupts | wc -c; ls /sys/firmware | wc -l; echo 1 > /proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; touch /usr/x; touch /ok && echo ok")
+            "cat /proc/interrupts | wc -c; ls /sys/firmware | wc -l; echo 1 > /proc/sys/kernel/panic; mkdir /sys/fs/cgroup/x; touch /usr/x; touch /ok && echo ok"
+        )
         #expect(lines.prefix(2) == ["0", "0"], "\(lines)")
         #expect(lines.filter { $0.contains("Read-only file system") }.count == 3)
         #expect(lines.last == "ok")
     }
 
     @Test func aReadOnlyRootAndVolumes() async throws {
-        let lines = try await inside("touch /x; touch /data/x; touch /volume/y && cat /volume/seed; echo z > /scratch/z && df -k /scratch | tail -1 | tr -s ' ' | cut -d' ' -f2") { spec, machine in
+        let lines = try await inside(
+            "touch /x; touch /data/x; touch /volume/y && cat /volume/seed; echo z > /scratch/z && df -k /scratch | tail -1 | tr -s ' ' | cut -d' ' -f2"
+        ) { spec, machine in
             let volume = "\(machine.directory)/volume"
             try Files.makeDirectories(volume)
             try Files.replace("\(volume)/seed", Array("seed\n".utf8))
@@ -200,7 +207,9 @@ struct IsolationTests {
             let one = try sandbox.create(first)
             try await one.start()
             while one.cgroup.processes().isEmpty { try await Task.sleep(for: .milliseconds(5)) }
-            var second = try machine.shell("until [ -s /dev/shm/note ]; do sleep 0.01; done; cat /dev/shm/note; cat /proc/1/comm; grep -l 1234 /proc/[0-9]*/cmdline | wc -l", id: "second")
+            var second = try machine.shell(
+                "until [ -s /dev/shm/note ]; do sleep 0.01; done; cat /dev/shm/note; cat /proc/1/comm; grep -l 1234 /proc/[0-9]*/cmdline | wc -l",
+                id: "second")
             second.processIDs = .sandbox
             let lines = try await machine.run(second, in: sandbox).lines
             #expect(lines.prefix(2) == ["stdout F hi", "stdout F pause"])
@@ -227,7 +236,9 @@ struct IsolationTests {
     }
 
     @Test func deviceProgramsAreTakenByTheKernel() throws {
-        guard let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].first(where: { Files.exists("\($0)/cgroup.controllers") }) else { return }
+        guard let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].first(where: { Files.exists("\($0)/cgroup.controllers") }) else {
+            return
+        }
         let directory = "\(unified)/jangada-test-\(Identifier.suffix(6))"
         try Files.makeDirectories(directory)
         defer { rmdir(directory) }
@@ -235,7 +246,8 @@ struct IsolationTests {
         let program = DeviceProgram.instructions(DeviceRule.standard)
         #expect(jangada_cgroup_attach_devices(group.raw, program, UInt32(program.count)) == 0)
         let output = "\(directory.replacing("/", with: "_"))"
-        var spawn = Spawn(.path("/bin/sh"), arguments: ["sh", "-c", "head -c1 /dev/zero >/dev/null || exit 3; head -c1 /dev/kmsg && exit 4; exit 0"])
+        var spawn = Spawn(
+            .path("/bin/sh"), arguments: ["sh", "-c", "head -c1 /dev/zero >/dev/null || exit 3; head -c1 /dev/kmsg && exit 4; exit 0"])
         spawn.cgroup = group
         let child = try spawn.start()
         var code: Int32?
@@ -244,5 +256,36 @@ struct IsolationTests {
             usleep(2000)
         }
         #expect(code == 0, "\(output)")
+    }
+
+    /// On a machine with v1 the unified tree is there too, only without controllers: joining, killing and devices work as on v2.
+    @Test func theUnifiedHierarchyServesAsWell() async throws {
+        let unified = CgroupHierarchy(version: .v2, mounts: [:], root: "/sys/fs/cgroup/unified", controllers: [])
+        guard Files.exists("\(unified.root)/cgroup.controllers") else { return }
+        try await Machine.with(cgroups: unified) { machine in
+            let sandbox = try await machine.sandbox()
+            let container = try sandbox.create(
+                try machine.shell(
+                    "cat /proc/self/cgroup | grep '^0:'; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg && echo open; exec sleep 100"))
+            try await container.start()
+            while try machine.lines().count < 2 { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(try machine.lines().first == "stdout F 0::/")
+            #expect(try machine.lines().last?.contains("not permitted") == true)
+            let session = try await container.exec(ExecSpec(arguments: ["sleep", "100"]))
+            #expect(Set(container.cgroup.processes()).contains(session.pid) && container.cgroup.processes().count == 2)
+            #expect(sandbox.cgroup.child("init").processes() == [sandbox.pid])
+            container.cgroup.killAll()
+            #expect(try await container.wait().code == 137)
+            #expect(try await session.wait() == 137)
+        }
+    }
+
+    @Test func theHostsProcessesAreNotSharedByAccident() async throws {
+        try await Machine.with { machine in
+            let sandbox = try await machine.sandbox()
+            var spec = try machine.shell("true")
+            spec.processIDs = .sandbox
+            #expect(throws: SystemFailure.self) { _ = try sandbox.create(spec) }
+        }
     }
 }

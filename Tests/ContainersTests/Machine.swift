@@ -30,19 +30,23 @@ final class Machine: Sendable {
         return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    private init() throws {
+    private init(_ cgroups: CgroupHierarchy?) throws {
         name = "jangada-test-\(Identifier.suffix(8))"
         directory = "/var/tmp/\(name)"
         try Files.makeDirectories("\(directory)/image")
-        for link in ["bin", "sbin", "lib", "lib64"] where !Files.isDirectory("/\(link)") { symlink("usr/\(link)", "\(directory)/image/\(link)") }
+        for link in ["bin", "sbin", "lib", "lib64"] where !Files.isDirectory("/\(link)") {
+            symlink("usr/\(link)", "\(directory)/image/\(link)")
+        }
         for path in ["usr", "etc", "tmp", "proc", "sys", "dev"] { try Files.makeDirectories("\(directory)/image/\(path)") }
         chmod("\(directory)/image/tmp", 0o1777)
-        try Files.replace("\(directory)/image/etc/passwd", Array("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".utf8), mode: 0o644)
-        runtime = try ContainerRuntime(stateDirectory: "\(directory)/state", runtimeDirectory: "\(directory)/run", program: try Machine.program())
+        try Files.replace(
+            "\(directory)/image/etc/passwd", Array("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".utf8), mode: 0o644)
+        runtime = try ContainerRuntime(
+            stateDirectory: "\(directory)/state", runtimeDirectory: "\(directory)/run", program: try Machine.program(), cgroups: cgroups)
     }
 
-    static func with(_ body: (Machine) async throws -> Void) async throws {
-        let machine = try Machine()
+    static func with(cgroups: CgroupHierarchy? = nil, _ body: (Machine) async throws -> Void) async throws {
+        let machine = try Machine(cgroups)
         do {
             try await body(machine)
         } catch {
@@ -66,7 +70,7 @@ final class Machine: Sendable {
     func shell(_ script: String, id: String = "main") throws -> ContainerSpec { spec(["/bin/sh", "-c", script], id: id) }
 
     func spec(_ arguments: [String], id: String = "main") -> ContainerSpec {
-        let filter = try? SeccompProfile.runtimeDefault(capabilities: CapabilitySets.standard.bounding).compile()
+        let filter = try? SeccompFilter.runtimeDefault(capabilities: CapabilitySets.standard.bounding)
         let process = ProcessSpec(arguments: arguments, seccomp: filter)
         var spec = ContainerSpec(id: id, root: RootFilesystem(layers: ["\(directory)/image"]), process: process)
         spec.mounts.append(ContainerMount(target: "/usr", .bind(source: "/usr"), readOnly: true))

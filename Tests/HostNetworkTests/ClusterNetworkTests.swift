@@ -32,7 +32,9 @@ struct ClusterNetworkTests {
         let two = try second.addNode("two", warmPods: 1)
         #expect(two.podRange == nodes[1].podRange && two.pods.attachments() == [pod])
         #expect(try ask(from: two.namespace, IPAddress(10, 96, 0, 50), 80).server == "pod", "before the first list of Services")
-        #expect(try second.addNode("three", warmPods: 0).podRange.description == "10.244.2.0/24", "the range of a node not adopted yet is not given away")
+        #expect(
+            try second.addNode("three", warmPods: 0).podRange.description == "10.244.2.0/24",
+            "the range of a node not adopted yet is not given away")
         #expect(try second.addNode("one", warmPods: 0).address == nodes[0].address)
         try second.updateServices([], removed: [id])
         try second.replaceServices([])

@@ -27,7 +27,8 @@ private func resolve(
 }
 
 /// A resolver of the machine: answers A questions with 192.0.2.7 behind an alias, and counts them. `code` makes it fail instead.
-private func resolver(_ loop: SocketLoop, _ namespace: NetworkNamespace, _ address: IPAddress, code: UInt8 = 0, silent: Bool = false) throws {
+private func resolver(_ loop: SocketLoop, _ namespace: NetworkNamespace, _ address: IPAddress, code: UInt8 = 0, silent: Bool = false) throws
+{
     @Sendable func reply(_ bytes: [UInt8]) -> [UInt8]? {
         guard !silent, let query = try? DNSQuery(parsing: bytes) else { return nil }
         var answer = DNSAnswer(code: DNSCode(rawValue: UInt16(code)) ?? .ok, isAuthoritative: false)
@@ -62,7 +63,9 @@ private func resolver(_ loop: SocketLoop, _ namespace: NetworkNamespace, _ addre
         reactor.addListener(stream) { _, _ in
             var frames = DNSFrames()
             return { reactor, socket, bytes in
-                for message in frames.add(bytes ?? []) { if let answer = reply(message) { reactor.write(DNSFrames.frame(answer), to: socket) } }
+                for message in frames.add(bytes ?? []) {
+                    if let answer = reply(message) { reactor.write(DNSFrames.frame(answer), to: socket) }
+                }
             }
         }
     }
@@ -150,7 +153,8 @@ struct DNSServerTests {
             let reply = try resolve(.udp, "outside.default.svc.cluster.local", DNSType.a, from: pod.namespace)
             #expect(
                 reply?.answers == [
-                    "outside.default.svc.cluster.local CNAME www.example.com", "www.example.com CNAME alias.example.com", "alias.example.com 192.0.2.7",
+                    "outside.default.svc.cluster.local CNAME www.example.com", "www.example.com CNAME alias.example.com",
+                    "alias.example.com 192.0.2.7",
                 ])
         }
     }
@@ -162,7 +166,9 @@ struct DNSServerTests {
             try? directory.remove("resolv.conf")
             directory.removeIfEmpty()
         }
-        try directory.write("# a\nsearch x\nnameserver 10.96.0.10\nnameserver\t192.0.2.1\nnameserver fe80::1%eth0\nnameserver 192.0.2.2 \nnameserver 192.0.2.3\n", to: "resolv.conf")
+        try directory.write(
+            "# a\nsearch x\nnameserver 10.96.0.10\nnameserver\t192.0.2.1\nnameserver fe80::1%eth0\nnameserver 192.0.2.2 \nnameserver 192.0.2.3\n",
+            to: "resolv.conf")
         let file = ResolverFile(path: directory.file("resolv.conf"), excluding: [IPAddress(10, 96, 0, 10)])
         #expect(file.resolvers().map(\.address.description) == ["192.0.2.1", "fe80::1", "192.0.2.2"])
         #expect(ResolverFile(path: "/nonexistent").resolvers().isEmpty)

@@ -63,7 +63,9 @@ func sampleTable() -> DNSTable {
     var table = DNSTable(
         zone: "cluster.local", server: IPAddress(10, 96, 0, 10), reverseRanges: [IPPrefix(IPAddress(10, 96, 0, 0), length: 16)])
     let http = DNSService.Port(name: "http", port: 80)
-    table.set(DNSService(namespace: "default", name: "web", .cluster([IPAddress(10, 96, 0, 50), IPAddress(v6High: 0xFD00 << 48, v6Low: 0x50)], [http])))
+    table.set(
+        DNSService(
+            namespace: "default", name: "web", .cluster([IPAddress(10, 96, 0, 50), IPAddress(v6High: 0xFD00 << 48, v6Low: 0x50)], [http])))
     table.set(
         DNSService(
             namespace: "default", name: "db",
@@ -95,10 +97,15 @@ private func reply(_ name: String, _ type: UInt16) throws -> DNSReply {
 
     @Test(arguments: [
         ("web.\(zone)", DNSType.a, ["web.\(zone) 10.96.0.50"]), ("WeB.Default.SVC.cluster.LOCAL", DNSType.a, ["web.\(zone) 10.96.0.50"]),
-        ("web.\(zone)", DNSType.aaaa, ["web.\(zone) fd00::50"]), ("_http._tcp.web.\(zone)", DNSType.srv, ["_http._tcp.web.\(zone) SRV 80 web.\(zone)"]),
-        ("db.\(zone)", DNSType.a, ["db.\(zone) 10.244.0.5", "db.\(zone) 10.244.1.6"]), ("db-0.db.\(zone)", DNSType.a, ["db-0.db.\(zone) 10.244.0.5"]),
+        ("web.\(zone)", DNSType.aaaa, ["web.\(zone) fd00::50"]),
+        ("_http._tcp.web.\(zone)", DNSType.srv, ["_http._tcp.web.\(zone) SRV 80 web.\(zone)"]),
+        ("db.\(zone)", DNSType.a, ["db.\(zone) 10.244.0.5", "db.\(zone) 10.244.1.6"]),
+        ("db-0.db.\(zone)", DNSType.a, ["db-0.db.\(zone) 10.244.0.5"]),
         ("10-244-1-6.db.\(zone)", DNSType.a, ["10-244-1-6.db.\(zone) 10.244.1.6"]),
-        ("_sql._tcp.db.\(zone)", DNSType.srv, ["_sql._tcp.db.\(zone) SRV 5432 10-244-1-6.db.\(zone)", "_sql._tcp.db.\(zone) SRV 5432 db-0.db.\(zone)"]),
+        (
+            "_sql._tcp.db.\(zone)", DNSType.srv,
+            ["_sql._tcp.db.\(zone) SRV 5432 10-244-1-6.db.\(zone)", "_sql._tcp.db.\(zone) SRV 5432 db-0.db.\(zone)"]
+        ),
         ("10-244-0-9.default.pod.cluster.local", DNSType.a, ["10-244-0-9.default.pod.cluster.local 10.244.0.9"]),
         ("fd00--9.default.pod.cluster.local", DNSType.aaaa, ["fd00--9.default.pod.cluster.local fd00::9"]),
         ("50.0.96.10.in-addr.arpa", DNSType.ptr, ["50.0.96.10.in-addr.arpa PTR web.\(zone)"]),
@@ -115,7 +122,8 @@ private func reply(_ name: String, _ type: UInt16) throws -> DNSReply {
     }
 
     @Test(arguments: [
-        ("nothing.\(zone)", DNSType.a, 3), ("web.other.svc.cluster.local", DNSType.a, 3), ("none.\(zone)", DNSType.a, 3), ("x.web.\(zone)", DNSType.a, 3),
+        ("nothing.\(zone)", DNSType.a, 3), ("web.other.svc.cluster.local", DNSType.a, 3), ("none.\(zone)", DNSType.a, 3),
+        ("x.web.\(zone)", DNSType.a, 3),
         ("_other._tcp.web.\(zone)", DNSType.srv, 3), ("_http._udp.web.\(zone)", DNSType.srv, 3), ("other.svc.cluster.local", DNSType.a, 3),
         ("db-1.db.\(zone)", DNSType.a, 3), ("1-2-3.default.pod.cluster.local", DNSType.a, 3), ("web.cluster.local", DNSType.a, 3),
         ("99.0.96.10.in-addr.arpa", DNSType.ptr, 3), ("default.svc.cluster.local.\(zone)", DNSType.a, 3),

@@ -98,7 +98,8 @@ struct NodeNetworkTests {
     @Test func podRangeThatIsUsedUpSaysSo() throws {
         try TestCluster.with(nodes: 0) { cluster in
             let node = try NodeNetwork(
-                "small", address: cluster.plan.nodeRange.address(2), podRange: IPPrefix(IPAddress(10, 244, 9, 0), length: 29), on: cluster.link,
+                "small", address: cluster.plan.nodeRange.address(2), podRange: IPPrefix(IPAddress(10, 244, 9, 0), length: 29),
+                on: cluster.link,
                 warmPods: 0)
             let addresses = try (0..<5).map { try node.pods.attach("pod-\($0)").addresses[0].description }
             #expect(Set(addresses) == ["10.244.9.2", "10.244.9.3", "10.244.9.4", "10.244.9.5", "10.244.9.6"])

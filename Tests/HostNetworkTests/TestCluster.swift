@@ -30,7 +30,8 @@ final class TestCluster {
     func addNode(_ index: Int, warmPods: Int = 0) throws {
         nodes.append(
             try NodeNetwork(
-                "node-\(index)", address: plan.nodeRange.address(UInt64(index) + 2), podRange: plan.podRange.subnet(UInt64(index), length: 24),
+                "node-\(index)", address: plan.nodeRange.address(UInt64(index) + 2),
+                podRange: plan.podRange.subnet(UInt64(index), length: 24),
                 on: link, warmPods: warmPods))
     }
 
@@ -41,7 +42,8 @@ final class TestCluster {
     func pod(_ name: String, on node: Int, hostPorts: [PodNetwork.HostPort] = []) throws -> TestPod {
         let attachment = try nodes[node].pods.attach(name, hostPorts: hostPorts)
         return TestPod(
-            name: name, node: "node-\(node)", address: try #require(attachment.addresses.first), namespace: try NetworkNamespace.open(attachment.path))
+            name: name, node: "node-\(node)", address: try #require(attachment.addresses.first),
+            namespace: try NetworkNamespace.open(attachment.path))
     }
 
     func program(_ services: [ServicePort]) throws {
@@ -130,11 +132,13 @@ final class NameServer {
         guard withAddress(IPAddress(v4: 0), port, { Glibc.bind(descriptor, $0, $1) }) == 0 else { throw SystemFailure("bind", name) }
         if transport == .tcp { guard listen(descriptor, 128) == 0 else { throw SystemFailure("listen", name) } }
         let box = Unmanaged.passRetained(Box(descriptor, transport, name))
-        pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().serve()
-            return nil
-        }, box.toOpaque())
+        pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().serve()
+                return nil
+            }, box.toOpaque())
     }
 
     deinit {

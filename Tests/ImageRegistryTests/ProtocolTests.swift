@@ -10,12 +10,14 @@ import Tree
     let client = HTTPClient()
 
     func send(
-        _ fixture: RegistryFixture, _ method: String, _ target: String, _ body: [UInt8]? = nil, headers: HTTPHeaders = [:], login: Bool = true
+        _ fixture: RegistryFixture, _ method: String, _ target: String, _ body: [UInt8]? = nil, headers: HTTPHeaders = [:],
+        login: Bool = true
     ) async throws -> (status: Int, headers: HTTPHeaders, body: [UInt8]) {
         var headers = headers
         if login { headers["authorization"] = fixture.basic }
         let endpoint = HTTPEndpoint(isTLS: false, host: "127.0.0.1", port: fixture.port)
-        let response = try await client.send(HTTPClientRequest(method, endpoint, target, headers: headers, body: body.map { .bytes($0) } ?? .none))
+        let response = try await client.send(
+            HTTPClientRequest(method, endpoint, target, headers: headers, body: body.map { .bytes($0) } ?? .none))
         return (response.status, response.headers, try await response.body())
     }
 
@@ -67,11 +69,13 @@ import Tree
             let upload = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(wrong)", [2])
             #expect(upload.status == 400 && code(upload.body) == "DIGEST_INVALID")
             for (body, expected) in [("{", "MANIFEST_INVALID"), ("{\"schemaVersion\":1}", "MANIFEST_INVALID"), ("[]", "MANIFEST_INVALID")] {
-                let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/1", Array(body.utf8), headers: ["content-type": MediaType.ociManifest])
+                let put = try await send(
+                    fixture, "PUT", "/v2/meu-registry/app/manifests/1", Array(body.utf8), headers: ["content-type": MediaType.ociManifest])
                 #expect(put.status == 400 && code(put.body) == expected)
             }
             let absent = ImageManifest(config: Descriptor(mediaType: MediaType.ociConfig, digest: wrong, size: 1), layers: [])
-            let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/1", absent.bytes, headers: ["content-type": MediaType.ociManifest])
+            let put = try await send(
+                fixture, "PUT", "/v2/meu-registry/app/manifests/1", absent.bytes, headers: ["content-type": MediaType.ociManifest])
             #expect(put.status == 400 && code(put.body) == "MANIFEST_BLOB_UNKNOWN")
             #expect(code(try await send(fixture, "GET", "/v2/Upper/app/manifests/1").body) == "NAME_INVALID")
             #expect(try await send(fixture, "GET", "/v2/outro/app/manifests/1").status == 403)
@@ -90,7 +94,9 @@ import Tree
             #expect(try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(digest)", config).status == 201)
             let manifest = ImageManifest(config: Descriptor(mediaType: MediaType.ociConfig, digest: digest, size: 2), layers: [])
             for tag in ["c", "a", "b"] {
-                let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/\(tag)", manifest.bytes, headers: ["content-type": MediaType.ociManifest])
+                let put = try await send(
+                    fixture, "PUT", "/v2/meu-registry/app/manifests/\(tag)", manifest.bytes,
+                    headers: ["content-type": MediaType.ociManifest])
                 #expect(put.status == 201)
             }
             let page = try await send(fixture, "GET", "/v2/meu-registry/app/tags/list?n=2")
@@ -103,12 +109,14 @@ import Tree
             signature.subject = Descriptor(mediaType: MediaType.ociManifest, digest: subject, size: Int64(manifest.bytes.count))
             signature.artifactType = "application/x.signature"
             let put = try await send(
-                fixture, "PUT", "/v2/meu-registry/app/manifests/\(ContentDigest(of: signature.bytes))", signature.bytes, headers: ["content-type": MediaType.ociManifest])
+                fixture, "PUT", "/v2/meu-registry/app/manifests/\(ContentDigest(of: signature.bytes))", signature.bytes,
+                headers: ["content-type": MediaType.ociManifest])
             #expect(put.headers["oci-subject"] == subject.description)
             let listed = try await send(fixture, "GET", "/v2/meu-registry/app/referrers/\(subject)?artifactType=application/x.signature")
             #expect(listed.headers["oci-filters-applied"] == "artifactType")
             #expect(try JSONReader.read(listed.body)["manifests"].list.count == 1)
-            #expect(try JSONReader.read(try await send(fixture, "GET", "/v2/_catalog").body)["repositories"].stringList == ["meu-registry/app"])
+            #expect(
+                try JSONReader.read(try await send(fixture, "GET", "/v2/_catalog").body)["repositories"].stringList == ["meu-registry/app"])
         }
     }
 }

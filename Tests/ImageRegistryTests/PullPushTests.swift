@@ -33,7 +33,9 @@ import Transport
             let reference = try ImageReference(image: "container-registry.br-se1.magalu.cloud/meu-registry/hello:1")
             let seen = Mutex<[TransferProgress]>([])
             let puller = ImagePuller(images: images, client: client)
-            let pulled = try await puller.pull(reference, credentials: keyring.lookup(reference)) { step in seen.withLock { $0.append(step) } }
+            let pulled = try await puller.pull(reference, credentials: keyring.lookup(reference)) { step in
+                seen.withLock { $0.append(step) }
+            }
             #expect(pulled.target.digest == record.target.digest)
             #expect(pulled.name == reference.description)
             #expect(images.list().map(\.name).contains("\(reference.name)@\(record.target.digest)"))
@@ -62,7 +64,8 @@ import Transport
             let resolve = "failed to pull and unpack image \"\(name)\": failed to resolve reference \"\(name)\": "
             #expect(
                 await words(name) == resolve
-                    + "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed")
+                    + "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"
+            )
             let wrong = await words(name, [RegistryAuth(username: "ana", password: "x")])
             #expect(wrong.hasPrefix(resolve + "pull access denied") && wrong.hasSuffix("401 Unauthorized"), "\(wrong)")
             let right = [RegistryAuth(username: fixture.user, password: fixture.token)]
@@ -72,7 +75,10 @@ import Transport
                     == "failed to pull and unpack image \"\(missing)\": failed to resolve reference \"\(missing)\": \(missing): not found")
             #expect(await words(name, [RegistryAuth(username: "ana", password: "x")] + right) == "pulled")
             let refused = await words("127.0.0.1:1/a/b:1")
-            #expect(refused.hasSuffix("failed to do request: Head \"http://127.0.0.1:1/v2/a/b/manifests/1\": dial tcp 127.0.0.1:1: connect: connection refused"), "\(refused)")
+            #expect(
+                refused.hasSuffix(
+                    "failed to do request: Head \"http://127.0.0.1:1/v2/a/b/manifests/1\": dial tcp 127.0.0.1:1: connect: connection refused"
+                ), "\(refused)")
             #expect(images.list().map(\.name).allSatisfy { $0.hasPrefix(fixture.host) })
         }
     }
@@ -85,10 +91,14 @@ import Transport
             let reference = try ImageReference(image: "\(fixture.host)/meu-registry/hello:1")
             let credential = try #require(fixture.directory.credentials(of: "meu-registry").first)
             let fresh = try fixture.directory.rotateCredential(credential.id)
-            await #expect(throws: ImageError.self) { try await puller.pull(reference, credentials: [RegistryAuth(username: "ana", password: fixture.token)]) }
+            await #expect(throws: ImageError.self) {
+                try await puller.pull(reference, credentials: [RegistryAuth(username: "ana", password: fixture.token)])
+            }
             _ = try await puller.pull(reference, credentials: [RegistryAuth(username: "ana", password: fresh.token)])
             try fixture.directory.deleteCredential(credential.id)
-            await #expect(throws: ImageError.self) { try await puller.pull(reference, credentials: [RegistryAuth(username: "ana", password: fresh.token)]) }
+            await #expect(throws: ImageError.self) {
+                try await puller.pull(reference, credentials: [RegistryAuth(username: "ana", password: fresh.token)])
+            }
             try fixture.directory.setPublic("meu-registry", true)
             _ = try await puller.pull(reference)
             let file = String(decoding: try FileSystem.readFile("\(fixture.path)/registry/registries.json"), as: UTF8.self)

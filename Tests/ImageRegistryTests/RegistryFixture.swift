@@ -38,7 +38,12 @@ final class RegistryFixture: Sendable {
         try directory.create("outro")
         let made = try directory.createCredential(registry: "meu-registry", user: "ana")
         (user, token) = ("ana", made.token)
-        server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: RegistryHandler(directory: directory, repositories: repositories))
+        // Clients that do not know it is plain try TLS first; the port takes both, as the real one does.
+        let identity = try CertificateAuthority.create(commonName: "test").issueServer(
+            commonName: "registry", dns: ["localhost"], addresses: ["127.0.0.1"])
+        server = HTTPServer(
+            listeners: [.tcp(host: "127.0.0.1", port: 0)], tls: try ServerTLS(identity: identity), sniffTLS: true,
+            handler: RegistryHandler(directory: directory, repositories: repositories))
         try await server.start()
         port = server.port ?? 0
     }
@@ -58,7 +63,8 @@ final class RegistryFixture: Sendable {
             return target.bytes
         }
         let layer = try tar([("hello", Array(text.utf8))])
-        let config = #"{"os":"linux","architecture":"\#(Platform.host.architecture)","config":{},"rootfs":{"type":"layers","diff_ids":["\#(ContentDigest(of: layer))"]}}"#
+        let config =
+            #"{"os":"linux","architecture":"\#(Platform.host.architecture)","config":{},"rootfs":{"type":"layers","diff_ids":["\#(ContentDigest(of: layer))"]}}"#
         let manifest = #"[{"Config":"c.json","RepoTags":["\#(tag)"],"Layers":["l/layer.tar"]}]"#
         let bytes = try tar([("l/layer.tar", layer), ("c.json", Array(config.utf8)), ("manifest.json", Array(manifest.utf8))])
         let file = "\(path)/\(Identifier.suffix(8)).tar"

@@ -10,14 +10,17 @@ import Testing
             let archive = try fixture.archive()
             let creds = "\(fixture.user):\(fixture.token)"
             let image = "docker://\(fixture.host)/meu-registry/hello:1"
-            try Shell.run("skopeo --insecure-policy copy -q --dest-tls-verify=false --dest-creds \(creds) docker-archive:\(archive) \(image)")
+            try Shell.run(
+                "skopeo --insecure-policy copy -q --dest-tls-verify=false --dest-creds \(creds) docker-archive:\(archive) \(image)")
             try Shell.run("skopeo --insecure-policy copy -q --src-tls-verify=false --src-creds \(creds) \(image) oci:\(fixture.path)/out:1")
             try Shell.run("skopeo inspect --tls-verify=false --creds \(creds) \(image) > \(fixture.path)/inspect")
-            try Shell.run("skopeo list-tags --tls-verify=false --creds \(creds) docker://\(fixture.host)/meu-registry/hello | grep -q '\"1\"'")
+            try Shell.run(
+                "skopeo list-tags --tls-verify=false --creds \(creds) docker://\(fixture.host)/meu-registry/hello | grep -q '\"1\"'")
             // Copied within the registry, every blob is mounted.
             let other = "docker://\(fixture.host)/meu-registry/again:2"
             try Shell.run(
-                "skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false --src-creds \(creds) --dest-creds \(creds) \(image) \(other)")
+                "skopeo --insecure-policy copy -q --src-tls-verify=false --dest-tls-verify=false --src-creds \(creds) --dest-creds \(creds) \(image) \(other)"
+            )
             try Shell.run("skopeo delete --tls-verify=false --creds \(creds) \(other)")
             #expect(fixture.repositories["meu-registry/hello"]?.tags.keys.sorted() == ["1"])
             #expect(fixture.repositories["meu-registry/again"]?.tags.isEmpty == true)

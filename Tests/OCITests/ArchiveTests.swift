@@ -26,7 +26,8 @@ import Tree
     func docker(config: String? = nil, layer bytes: [UInt8]? = nil) throws -> [UInt8] {
         let layer = try bytes ?? layer("hi")
         let diff = ContentDigest(of: try self.layer("hi"))
-        let config = config ?? #"{"os":"linux","architecture":"\#(Platform.host.architecture)","rootfs":{"type":"layers","diff_ids":["\#(diff)"]}}"#
+        let config =
+            config ?? #"{"os":"linux","architecture":"\#(Platform.host.architecture)","rootfs":{"type":"layers","diff_ids":["\#(diff)"]}}"#
         return try archive([
             ("l/layer.tar", layer), ("c.json", Array(config.utf8)),
             ("manifest.json", Array(#"[{"Config":"c.json","RepoTags":["hello:1","me/hello:2"],"Layers":["l/layer.tar"]}]"#.utf8)),
@@ -53,7 +54,8 @@ import Tree
     @Test func brokenArchivesLeaveNothing() throws {
         let bad: [[UInt8]] = [
             [], Array("no tar".utf8), Array(try docker().prefix(2000)), try docker(config: "{"), try docker(layer: try layer("other")),
-            try docker(config: #"{"rootfs":{"diff_ids":[]}}"#), try archive([("x", [1])]), try archive([("manifest.json", Array("[]".utf8))]),
+            try docker(config: #"{"rootfs":{"diff_ids":[]}}"#), try archive([("x", [1])]),
+            try archive([("manifest.json", Array("[]".utf8))]),
             try archive([("manifest.json", Array(#"[{"Config":"../../etc/passwd","Layers":[]}]"#.utf8))]),
             try archive([("blobs/sha256/" + String(repeating: "a", count: 64), [1])]),
             try archive([("oci-layout", Array("{}".utf8)), ("index.json", Array(#"{"schemaVersion":2,"manifests":[]}"#.utf8))]),
@@ -83,10 +85,12 @@ import Tree
         let absent = ContentDigest(of: [9])
         let index = ImageIndex(manifests: [
             Descriptor(mediaType: MediaType.ociManifest, digest: absent, size: 3, platform: Platform("linux/s390x")),
-            Descriptor(mediaType: loaded[0].target.mediaType, digest: loaded[0].target.digest, size: loaded[0].target.size, platform: .host),
+            Descriptor(
+                mediaType: loaded[0].target.mediaType, digest: loaded[0].target.digest, size: loaded[0].target.size, platform: .host),
         ])
         let digest = try images.content.put(index.bytes)
-        try images.set(["docker.io/library/multi:1"], to: Descriptor(mediaType: MediaType.ociIndex, digest: digest, size: Int64(index.bytes.count)))
+        try images.set(
+            ["docker.io/library/multi:1"], to: Descriptor(mediaType: MediaType.ociIndex, digest: digest, size: Int64(index.bytes.count)))
         let saved = MemoryTarget()
         try ImageArchive.save([try #require(images["docker.io/library/multi:1"])], from: images, to: saved)
         let other = try ImageStore(content: try ContentStore(root: "\(scratch.path)/other"))

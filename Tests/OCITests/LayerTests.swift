@@ -33,7 +33,11 @@ import Testing
         let time = Timestamp(seconds: 1_000_000)
         try unpack([
             (TarEntry(path: "bin/", kind: .directory, mode: 0o1777, user: 7, group: 8, modified: time), ""),
-            (TarEntry(path: "bin/su", kind: .regular, mode: 0o4755, user: 3_000_000, group: 4, modified: time, attributes: ["user.a": [1, 0, 2]]), "x"),
+            (
+                TarEntry(
+                    path: "bin/su", kind: .regular, mode: 0o4755, user: 3_000_000, group: 4, modified: time,
+                    attributes: ["user.a": [1, 0, 2]]), "x"
+            ),
             (file(long), "deep"),
             (TarEntry(path: "hard", kind: .hardLink, mode: 0, link: "bin/su"), ""),
             (TarEntry(path: "soft", kind: .symlink, mode: 0o777, user: 9, link: "/etc/passwd"), ""),
@@ -61,6 +65,30 @@ import Testing
         #expect(FileSystem.attribute("trusted.overlay.opaque", of: "\(scratch.path)/layer/b") == [UInt8(ascii: "y")])
         #expect(FileSystem.attribute("trusted.overlay.opaque", of: "\(scratch.path)/layer/c") == [UInt8(ascii: "y")])
         #expect(try status(".wh..wh.aufs") == nil)
+    }
+
+    @Test func theKernelReadsWhatIsUnpacked() throws {
+        let lower = "\(scratch.path)/lower"
+        try FileSystem.makeDirectories(lower)
+        let below = try tar([(file("a/gone"), "1"), (file("a/kept"), "1"), (file("b/old"), "1"), (file("c"), "1")])
+        try LayerUnpacker(into: try FileSystem.open(lower, [.readOnly, .directory])).unpack(TarReader(MemorySource(below)))
+        try unpack([(file("a/.wh.gone"), ""), (file("b/.wh..wh..opq"), ""), (file("b/new"), "n"), (file(".wh.c"), ""), (file("c/d"), "d")])
+        let merged = "\(scratch.path)/merged"
+        try FileSystem.makeDirectories(merged)
+        // In a mount namespace of its own: nothing of it is left.
+        try Shell.run(
+            "unshare -m sh -c 'mount -t overlay o -o lowerdir=\(scratch.path)/layer:\(lower) \(merged) && cd \(merged) && test \"$(echo a/* b/* c/*)\" = \"a/kept b/new c/d\"'"
+        )
+        let tree = LayeredTree(layers: ["\(scratch.path)/layer", lower])
+        #expect(try tree.list(["a"]) == ["kept"] && tree.list(["b"]) == ["new"] && tree.list(["c"]) == ["d"])
+        #expect(try tree.find("a/gone") == nil && tree.find("b/old") == nil && tree.find("c/d") != nil)
+        // Packed again, the layer says the same.
+        let target = MemoryTarget()
+        try LayerPacker(target).pack("\(scratch.path)/layer")
+        let reader = TarReader(MemorySource(target.bytes))
+        var names: [String] = []
+        while let entry = try reader.next() { names.append(entry.path) }
+        #expect(names.contains("a/.wh.gone") && names.contains("b/.wh..wh..opq") && names.contains("c/d") && names.contains("c/.wh..wh..opq"))
     }
 
     @Test func missingParentsLookAsInTheLayersBelow() throws {
@@ -116,7 +144,9 @@ import Testing
         }
         var limits = UnpackLimits()
         limits.bytes = 4
-        #expect { try LayerUnpacker(into: root, limits: limits).unpack(TarReader(MemorySource(good))) } throws: { ($0 as? ImageError)?.kind == .limit }
+        #expect { try LayerUnpacker(into: root, limits: limits).unpack(TarReader(MemorySource(good))) } throws: {
+            ($0 as? ImageError)?.kind == .limit
+        }
     }
 
     @Test(arguments: ["gnu", "pax", "v7", "ustar"])

@@ -33,7 +33,8 @@ import Testing
     @Test func theHostsPlatformIsChosen() throws {
         func entry(_ platform: Platform?, _ fill: Character, attestation: Bool = false) throws -> Descriptor {
             Descriptor(
-                mediaType: MediaType.ociManifest, digest: try ContentDigest(parsing: "sha256:" + String(repeating: fill, count: 64)), size: 1, platform: platform,
+                mediaType: MediaType.ociManifest, digest: try ContentDigest(parsing: "sha256:" + String(repeating: fill, count: 64)),
+                size: 1, platform: platform,
                 annotations: attestation ? ["vnd.docker.reference.type": "attestation-manifest"] : [:])
         }
         let index = ImageIndex(manifests: [

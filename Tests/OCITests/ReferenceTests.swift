@@ -39,7 +39,10 @@ import Testing
         ("app@sha256:" + String(repeating: "a", count: 63), "invalid checksum digest length"),
         ("app@md5:" + String(repeating: "a", count: 32), "unsupported digest algorithm"),
         ("App", "invalid reference format: repository name (library/App) must be lowercase"),
-        (String(repeating: "ab", count: 32), "invalid repository name (\(String(repeating: "ab", count: 32))), cannot specify 64-byte hexadecimal strings"),
+        (
+            String(repeating: "ab", count: 32),
+            "invalid repository name (\(String(repeating: "ab", count: 32))), cannot specify 64-byte hexadecimal strings"
+        ),
         ("x/" + String(repeating: "a", count: 300), "repository name must not be more than 255 characters"),
     ])
     func brokenNamesAreRefusedInKubeletsWords(_ text: String, _ reason: String) {

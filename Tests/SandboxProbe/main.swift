@@ -14,7 +14,8 @@ guard arguments.count == 6 else { exit(64) }
 let runtime = try ContainerRuntime(stateDirectory: "\(arguments[1])/state", runtimeDirectory: "\(arguments[1])/run")
 let sandbox = try await runtime.createSandbox(SandboxSpec(id: "box", cgroup: arguments[2]))
 var spec = ContainerSpec(
-    id: "main", root: RootFilesystem(layers: [arguments[3]]), process: ProcessSpec(arguments: ["/bin/sh", "-c", arguments[5]], seccomp: nil))
+    id: "main", root: RootFilesystem(layers: [arguments[3]]),
+    process: ProcessSpec(arguments: ["/bin/sh", "-c", arguments[5]], seccomp: nil))
 for path in ["/usr", "/bin", "/lib", "/lib64"] where Files.isDirectory(path) {
     spec.mounts.append(ContainerMount(target: path, .bind(source: path), readOnly: true))
 }

@@ -126,6 +126,14 @@ import Tree
         #expect(throws: SchemaError(place: place, message: message)) { try lower(spec) }
     }
 
+    @Test func propertiesWithDotsAreNotTakenForPaths() throws {
+        let leaf: Node = ["type": "object", "properties": ["x": ["type": "string"]]]
+        let other: Node = ["type": "object", "properties": ["y": ["type": "string"]]]
+        let (graph, spec) = try lower(["type": "object", "properties": ["a": ["type": "object", "properties": ["b": leaf]], "a.b": other]])
+        guard case .message(let dotted) = try #require(graph.field("a.b", in: spec)).shape else { throw SchemaError(place: "a.b", message: "no message") }
+        #expect(graph.fields(of: dotted).map(\.name) == ["y"])
+    }
+
     @Test func aSchemaThatIsTooDeepIsRefused() {
         var schema: Node = ["type": "string"]
         for _ in 0..<400 { schema = ["type": "object", "properties": ["a": schema]] }

@@ -1,5 +1,6 @@
 import Core
 import Glibc
+import NIOPosix
 import Testing
 
 @testable import Transport
@@ -74,7 +75,14 @@ struct RawSocket {
     func send(_ text: String) { _ = text.withCString { Glibc.write(descriptor, $0, strlen($0)) } }
 
     /// Reads until the other side closes, `stop` has come, or five seconds have passed.
-    func read(until stop: String? = nil) -> String {
+    func read(until stop: String? = nil) async -> String {
+        // Not on the pool of Swift's tasks: the server under test may need its threads.
+        let descriptor = descriptor
+        let text = try? await NIOThreadPool.singleton.runIfActive { RawSocket.blockingRead(descriptor, stop) }
+        return text ?? ""
+    }
+
+    private static func blockingRead(_ descriptor: Int32, _ stop: String?) -> String {
         var out: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65536)
         while true {

@@ -32,10 +32,10 @@ import Testing
     }
 
     @Test(arguments: Wire.allCases) func largeAnswersArriveWholeInPieces(wire: Wire) async throws {
-        let chunks = (0..<500).map { [UInt8](repeating: UInt8($0 & 255), count: 40_000) }
+        let chunks = (0..<200).map { [UInt8](repeating: UInt8($0 & 255), count: 40_000) }
         try await withServer(wire) { $0.respond(status: 200, chunks: chunks) } _: { client, endpoint in
             let response = try await client.send(HTTPClientRequest("GET", endpoint, "/"))
-            #expect(response.headers["content-length"] == "20000000")
+            #expect(response.headers["content-length"] == "8000000")
             #expect(try await response.body() == Array(chunks.joined()))
         }
     }
@@ -70,10 +70,10 @@ import Testing
             }
         } _: { client, endpoint in
             let piece = [UInt8](repeating: 5, count: 100_000)
-            let response = try await client.send(HTTPClientRequest("POST", endpoint, "/", body: .stream(length: nil) { for _ in 0..<200 { try await $0.write(piece) } }))
+            let response = try await client.send(HTTPClientRequest("POST", endpoint, "/", body: .stream(length: nil) { for _ in 0..<50 { try await $0.write(piece) } }))
             var total = 0
             while let chunk = try await response.nextChunk() { total += chunk.count }
-            #expect(total == 20_000_000)
+            #expect(total == 5_000_000)
         }
     }
 

@@ -15,7 +15,7 @@ import Testing
             let socket = try RawSocket(port: endpoint.port)
             defer { socket.close() }
             socket.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbodyGET /3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            let all = socket.read()
+            let all = await socket.read()
             let order = ["answer /1", "answer /2", "answer /3"].compactMap { all.ranges(of: $0).first?.lowerBound }
             #expect(order.count == 3)
             #expect(order == order.sorted())
@@ -33,13 +33,13 @@ import Testing
             let reads = try RawSocket(port: endpoint.port)
             defer { reads.close() }
             reads.send("PUT /read HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-            #expect(reads.read(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+            #expect(await reads.read(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
             reads.send("ok")
-            #expect(reads.read(until: "ok").hasPrefix("HTTP/1.1 200 OK"))
+            #expect(await reads.read(until: "ok").hasPrefix("HTTP/1.1 200 OK"))
             let refuses = try RawSocket(port: endpoint.port)
             defer { refuses.close() }
             refuses.send("PUT /no HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-            let answer = refuses.read()
+            let answer = await refuses.read()
             #expect(answer.hasPrefix("HTTP/1.1 403"))
             #expect(answer.contains("Connection: close"))
         }
@@ -55,15 +55,15 @@ import Testing
             let socket = try RawSocket(port: endpoint.port)
             defer { socket.close() }
             socket.send(request)
-            #expect(socket.read().hasPrefix("HTTP/1.1 400 "))
+            #expect(await socket.read().hasPrefix("HTTP/1.1 400 "))
         }
         #expect(reached.withLock { $0 } == 0)
     }
 
     @Test func slowAndSilentClientsAreCutOff() async throws {
         var limits = HTTPServerLimits()
-        limits.head = .milliseconds(150)
-        limits.idle = .milliseconds(150)
+        limits.head = .milliseconds(800)
+        limits.idle = .milliseconds(800)
         try await withServer(limits: limits) { $0.respond(status: 200) } _: { _, endpoint in
             let silent = try RawSocket(port: endpoint.port)
             let dribbling = try RawSocket(port: endpoint.port)
@@ -71,10 +71,10 @@ import Testing
             dribbling.send("GET / HTTP/1.1\r\nHo")
             idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             let started = ContinuousClock.now
-            #expect(silent.read() == "")
-            #expect(dribbling.read() == "")
-            #expect(idle.read().hasPrefix("HTTP/1.1 200"))
-            #expect(ContinuousClock.now - started < .seconds(3))
+            #expect(await silent.read() == "")
+            #expect(await dribbling.read() == "")
+            #expect(await idle.read().hasPrefix("HTTP/1.1 200"))
+            #expect(ContinuousClock.now - started < .seconds(20))
             for socket in [silent, dribbling, idle] { socket.close() }
         }
     }
@@ -143,8 +143,8 @@ import Testing
         var iterator = entered.stream.makeAsyncIterator()
         await iterator.next()
         let started = ContinuousClock.now
-        await server.shutdown(grace: .seconds(10))
-        #expect(ContinuousClock.now - started < .seconds(5))
+        await server.shutdown(grace: .seconds(30))
+        #expect(ContinuousClock.now - started < .seconds(25))
         #expect(text(try await answer) == "done")
         #expect(server.connectionCount == 0)
         await #expect(throws: (any Error).self) { try await client.send(HTTPClientRequest("GET", endpoint, "/")) }

@@ -89,11 +89,11 @@ import Testing
                 for number in 0..<10 {
                     let stream = try connection.open(["name": "s\(number)"])
                     group.addTask {
-                        for _ in 0..<20 { try await stream.write([UInt8](repeating: 1, count: 10_000 * number)) }
+                        for _ in 0..<20 { try await stream.write([UInt8](repeating: 1, count: 5_000 * number)) }
                         await stream.closeWrite()
                         var answer: [UInt8] = []
                         while let chunk = try await stream.read() { answer += chunk }
-                        #expect(text(answer) == "s\(number) \(200_000 * number)")
+                        #expect(text(answer) == "s\(number) \(100_000 * number)")
                     }
                 }
                 try await group.waitForAll()
@@ -120,14 +120,14 @@ import Testing
         try await front.start()
         let entry = try #require(front.port)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 1...20 {
+            for number in 1...10 {
                 group.addTask {
                     let stream = try await Sockets.connect(host: "127.0.0.1", port: entry)
-                    for _ in 0..<50 { try await stream.write([UInt8](repeating: 3, count: 10_000 * number)) }
+                    for _ in 0..<50 { try await stream.write([UInt8](repeating: 3, count: 6_000 * number)) }
                     await stream.closeWrite()
                     var answer: [UInt8] = []
                     while let chunk = try await stream.read() { answer += chunk }
-                    #expect(text(answer) == "got \(500_000 * number)")
+                    #expect(text(answer) == "got \(300_000 * number)")
                     stream.close()
                 }
             }

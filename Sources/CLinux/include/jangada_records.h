@@ -72,7 +72,7 @@ enum { /* JR_FLAGS */
     JF_NEW_UTS = 1 << 8,    /* sandbox */
     JF_NEW_NET = 1 << 9,    /* sandbox: make one where no descriptor was handed over */
     JF_SHARED_PID = 1 << 10, /* sandbox: all containers in one pid namespace */
-    JF_ROOT_SHARED = 1 << 11,
+    JF_HOST_PID = 1 << 11,   /* sandbox: kept for the daemon, the init has nothing to do for it */
 };
 
 enum { JM_BIND = 0, JM_TMPFS, JM_PROC, JM_SYSFS, JM_DEVPTS, JM_MQUEUE, JM_CGROUP, JM_SHM, JM_DEV };

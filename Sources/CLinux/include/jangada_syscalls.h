@@ -77,3 +77,13 @@ void jangada_name_thread(const char *name);
 int jangada_is_directory(const char *path);
 /* A SEQPACKET socket bound (backlog > 0) or connected (0) to the path. */
 int jangada_unix_socket(const char *path, int backlog);
+
+struct jangada_fs_usage {
+    uint64_t capacity, available, inodes, inodes_free;
+};
+int jangada_file_system_usage(const char *path, struct jangada_fs_usage *usage);
+int jangada_tree_usage(const char *path, uint64_t *bytes, uint64_t *files);
+int jangada_inotify(void);
+int jangada_inotify_add(int inotify, const char *path, uint32_t mask);
+/* Whether an overlay layer's directory hides the same directory below; no link is followed. */
+int jangada_is_opaque(const char *path);

@@ -47,7 +47,8 @@ static void join_cgroups(struct child *child) {
 static void set_oom_score(struct child *child) {
     struct jangada_record record;
     char text[24];
-    if (!jangada_find_record(child->spec.bytes, child->spec.size, JR_OOM_SCORE, &record)) return;
+    /* 0 where none is given: the init's own protection is not inherited. */
+    jangada_find_record(child->spec.bytes, child->spec.size, JR_OOM_SCORE, &record);
     int64_t score = (int64_t)jangada_record_number(&record, 0);
     snprintf(text, sizeof text, "%lld", (long long)score);
     if (write_text("/proc/self/oom_score_adj", text) == 0) return;

@@ -24,6 +24,7 @@ void open_log(struct log *log, const char *path, uint64_t limit, unsigned keep) 
     log->path = strdup(path);
     log->limit = limit;
     log->keep = keep;
+    errno = 0;
     log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     log->size = log->fd >= 0 && fstat(log->fd, &info) == 0 ? (uint64_t)info.st_size : 0;
 }

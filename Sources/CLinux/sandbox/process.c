@@ -242,7 +242,8 @@ static pid_t fork_into(const struct spec *spec, uint64_t flags) {
     return pid;
 }
 
-static void read_spec(struct process *process, struct spec *spec) {
+/* 0 or an errno: a container whose output nobody could find again is not started. */
+static int read_spec(struct process *process, struct spec *spec) {
     struct jangada_record record;
     size_t offset = 0;
     while (jangada_next_record(spec->bytes, spec->size, &offset, &record) == 1) {
@@ -257,6 +258,7 @@ static void read_spec(struct process *process, struct spec *spec) {
     process->tty = spec->flags & JF_TTY;
     process->stdin_once = spec->flags & JF_STDIN_ONCE;
     process->oom_before = oom_kills(process->oom_path);
+    return process->log.path && process->log.fd < 0 ? (errno ? errno : EIO) : 0;
 }
 
 /* The child's three ends in `stdio`, ours in the process. A pty is made by the child, in its own devpts. */
@@ -332,12 +334,12 @@ int start_process(struct connection *connection, uint32_t request, const char *i
     process->request = request;
     process->in = process->master = process->exec_master = process->log.fd = -1;
     process->sync.fd = process->out.source.fd = process->err.source.fd = -1;
-    read_spec(process, &child.spec);
-    bool piped = make_pipes(process, &child.spec, stdio);
+    int unlogged = read_spec(process, &child.spec);
+    bool piped = !unlogged && make_pipes(process, &child.spec, stdio);
     memcpy(child.stdio, stdio, sizeof child.stdio);
     process->next = sandbox.processes;
     sandbox.processes = process;
-    int error = piped ? start_in_namespaces(process, &child, !is_exec && child.spec.flags & JF_NEW_PID ? CLONE_NEWPID : 0) : errno;
+    int error = piped ? start_in_namespaces(process, &child, !is_exec && child.spec.flags & JF_NEW_PID ? CLONE_NEWPID : 0) : unlogged ? unlogged : errno;
     munmap(bytes, (size_t)info.st_size);
     if (error) {
         /* A child that was born all the same is reaped as a stranger. */

@@ -1,6 +1,6 @@
 package import Client
 package import Core
-import Machinery
+package import Machinery
 package import Schema
 package import Tree
 
@@ -16,9 +16,25 @@ package protocol Controller: Sendable {
     /// Tables (with indexes) that `plan` reads besides those of the triggers.
     var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
     func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan
+    /// What to say of a write of the last plan that was refused (lost races aside). The key is planned again in any case.
+    func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action]
 }
 
 extension Controller {
+    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
+    package func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action] { [] }
+}
+
+/// A reconciling loop that must ask the API more than a view holds. Level-based like a `Controller`; it writes by itself.
+package protocol Reconciler: Sendable {
+    var name: String { get }
+    var triggers: [Trigger] { get }
+    var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
+    /// Returns when to look again if nothing changes; throwing looks again with back-off.
+    func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration?
+}
+
+extension Reconciler {
     package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
 }
 
@@ -75,11 +91,45 @@ package struct Plan: Sendable, Equatable {
 /// One write. Actions run in order; neighbouring creates, and neighbouring deletes, run at the same time.
 /// The first failure ends the plan, and the key is planned again with back-off.
 package enum Action: Sendable, Equatable {
-    case create(GroupVersionResource, Node)
+    case create(GroupVersionResource, Node, announce: Announcement? = nil)
     /// Replaces; conditional on the revision in the object.
     case update(GroupVersionResource, Node)
     case updateStatus(GroupVersionResource, Node)
     case patch(GroupVersionResource, ObjectKey, PatchType, Node, subresource: String? = nil)
-    case delete(GroupVersionResource, ObjectKey, DeleteOptions = DeleteOptions())
+    case delete(GroupVersionResource, ObjectKey, DeleteOptions = DeleteOptions(), announce: Announcement? = nil)
+    /// POST to a subresource.
+    case post(GroupVersionResource, ObjectKey, subresource: String, Node)
     case event(Event)
+}
+
+/// The event that tells of one write, once its outcome is known.
+package struct Announcement: Sendable, Equatable {
+    package var about: Node
+    package var success: String
+    /// Text before the object's name.
+    package var successText: String
+    /// Empty tells nothing of a failure.
+    package var failure: String
+    /// Text before the error's message.
+    package var failureText: String
+    /// Whether the object's name follows the text of a success.
+    package var namesObject: Bool
+
+    package init(
+        _ about: Node, success: String, _ successText: String, failure: String = "", _ failureText: String = "", namesObject: Bool = true
+    ) {
+        self.namesObject = namesObject
+        self.about = about
+        self.success = success
+        self.successText = successText
+        self.failure = failure
+        self.failureText = failureText
+    }
+
+    package static func podCreation(_ owner: Node) -> Announcement {
+        Announcement(owner, success: "SuccessfulCreate", "Created pod: ", failure: "FailedCreate", "Error creating: ")
+    }
+    package static func podDeletion(_ owner: Node) -> Announcement {
+        Announcement(owner, success: "SuccessfulDelete", "Deleted pod: ", failure: "FailedDelete", "Error deleting: ")
+    }
 }

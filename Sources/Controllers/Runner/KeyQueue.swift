@@ -1,21 +1,22 @@
-package import Client
 package import Core
 
 /// Which keys are due, running or waiting for their time: each key at most once in each place, and never running twice at once.
 ///
 /// A key added while it runs is due again when it is done. No locks and no clock: `now` is given.
-package struct KeyQueue: Sendable {
-    private var due: [ObjectKey] = []
+package struct KeyQueue<Key: Hashable & Sendable>: Sendable {
+    private var due: [Key] = []
     private var head = 0
-    private var isDue: Set<ObjectKey> = []
-    private var running: Set<ObjectKey> = []
-    private var again: Set<ObjectKey> = []
-    private var later: [ObjectKey: Timestamp] = [:]
-    private var backoffs: [ObjectKey: Backoff] = [:]
+    private var isDue: Set<Key> = []
+    private var running: Set<Key> = []
+    private var again: Set<Key> = []
+    private var later: [Key: Timestamp] = [:]
+    /// No later key is due before this; nil when it has to be found again.
+    private var soonest: Timestamp?
+    private var backoffs: [Key: Backoff] = [:]
 
     package init() {}
 
-    package mutating func add(_ key: ObjectKey) {
+    package mutating func add(_ key: Key) {
         if running.contains(key) {
             again.insert(key)
         } else if isDue.insert(key).inserted {
@@ -24,13 +25,14 @@ package struct KeyQueue: Sendable {
     }
 
     /// Keeps the earlier of two times for the same key.
-    package mutating func add(_ key: ObjectKey, at time: Timestamp) {
+    package mutating func add(_ key: Key, at time: Timestamp) {
         if let earlier = later[key], earlier <= time { return }
         later[key] = time
+        if let known = soonest { soonest = min(known, time) }
     }
 
     /// The next key to run, which then runs until `done`.
-    package mutating func take(now: Timestamp) -> ObjectKey? {
+    package mutating func take(now: Timestamp) -> Key? {
         wake(now)
         guard head < due.count else { return nil }
         let key = due[head]
@@ -40,18 +42,20 @@ package struct KeyQueue: Sendable {
             head = 0
         }
         isDue.remove(key)
+        // The plan that comes decides anew when to look again.
+        later[key] = nil
         running.insert(key)
         return key
     }
 
-    package mutating func done(_ key: ObjectKey) {
+    package mutating func done(_ key: Key) {
         running.remove(key)
         backoffs[key] = nil
         if again.remove(key) != nil { add(key) }
     }
 
     /// The attempt failed: due again after its back-off (5 ms doubled to 1000 s, as upstream's rate limiter).
-    package mutating func failed(_ key: ObjectKey, now: Timestamp) {
+    package mutating func failed(_ key: Key, now: Timestamp) {
         running.remove(key)
         again.remove(key)
         var backoff = backoffs[key] ?? Backoff(base: .milliseconds(5), limit: .seconds(1000))
@@ -59,12 +63,17 @@ package struct KeyQueue: Sendable {
         backoffs[key] = backoff
     }
 
-    package var nextTime: Timestamp? { later.values.min() }
+    package mutating func nextTime() -> Timestamp? {
+        guard !later.isEmpty else { return nil }
+        if soonest == nil { soonest = later.values.min() }
+        return soonest
+    }
     package var runningCount: Int { running.count }
     package var isIdle: Bool { head == due.count && running.isEmpty }
 
     private mutating func wake(_ now: Timestamp) {
-        guard !later.isEmpty else { return }
+        guard let next = nextTime(), next <= now else { return }
+        soonest = nil
         for key in later.filter({ $0.value <= now }).keys {
             later[key] = nil
             add(key)

@@ -4,7 +4,9 @@ import Tree
 extension ImageArchive {
     /// Writes images as an OCI layout that also has Docker's manifest.json, so that `docker load`, `ctr`, `skopeo` and
     /// `podman` all read it. Content of other platforms that is not here is left out.
-    package static func save(_ records: [ImageRecord], from images: ImageStore, to target: any ByteTarget, platform: Platform = .host) throws(ImageError) {
+    package static func save(_ records: [ImageRecord], from images: ImageStore, to target: any ByteTarget, platform: Platform = .host)
+        throws(ImageError)
+    {
         let content = images.content
         let tar = TarWriter(target)
         var entries: [Node] = []
@@ -25,7 +27,9 @@ extension ImageArchive {
             ])
         }
         try tar.add(file("oci-layout"), Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8))
-        try tar.add(file("index.json"), JSONText.render(["schemaVersion": 2, "mediaType": .string(MediaType.ociIndex), "manifests": .list(entries)]))
+        try tar.add(
+            file("index.json"),
+            JSONText.render(["schemaVersion": 2, "mediaType": .string(MediaType.ociIndex), "manifests": .list(entries)]))
         try tar.add(file("manifest.json"), JSONText.render(.list(docker)))
         for directory in ["blobs/", "blobs/sha256/"] { try tar.add(TarEntry(path: directory, kind: .directory, mode: 0o755)) }
         for digest in Set(digests).sorted() {

@@ -58,7 +58,11 @@ package struct ImageArchive: Sendable {
             var target = entry
             target.annotations = [:]
             target.platform = nil
-            if let same = out.firstIndex(where: { $0.target.digest == target.digest }) { out[same].names += names } else { out.append((target, names)) }
+            if let same = out.firstIndex(where: { $0.target.digest == target.digest }) {
+                out[same].names += names
+            } else {
+                out.append((target, names))
+            }
         }
         guard !out.isEmpty else { throw ImageError(.notFound, "archive: none of the images that index.json lists is in the archive") }
         // Newer Docker writes both; its manifest.json knows the tags that index.json may lack.
@@ -67,7 +71,8 @@ package struct ImageArchive: Sendable {
     }
 
     private func isWhole(_ target: Descriptor, depth: Int) -> Bool {
-        guard depth < 4, let bytes = try? content.read(target.digest, limit: Manifest.limit), let manifest = try? Manifest(bytes, mediaType: target.mediaType)
+        guard depth < 4, let bytes = try? content.read(target.digest, limit: Manifest.limit),
+            let manifest = try? Manifest(bytes, mediaType: target.mediaType)
         else { return false }
         switch manifest {
         case .image(let image): return ([image.config] + image.layers).allSatisfy { content.contains($0.digest) }
@@ -150,7 +155,9 @@ private struct Members {
         while let entry = try tar.next() {
             count += 1
             guard count <= 100_000 else { throw ImageError(.limit, "archive: more than 100000 members") }
-            guard let parts = RootedTree.parts(entry.path) else { throw ImageError(.invalid, "archive: path \"\(entry.path)\" escapes the archive") }
+            guard let parts = RootedTree.parts(entry.path) else {
+                throw ImageError(.invalid, "archive: path \"\(entry.path)\" escapes the archive")
+            }
             let path = parts.joined(separator: "/")
             switch entry.kind {
             case .regular:

@@ -69,7 +69,10 @@ package final class GzipTarget: ByteTarget {
     package init(_ target: any ByteTarget, level: Int32 = 6) throws(ImageError) {
         self.target = target
         stream.initialize(to: z_stream())
-        guard deflateInit2_(stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
+        guard
+            deflateInit2_(stream, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+                == Z_OK
+        else {
             throw ImageError(.system, "zlib: no memory")
         }
     }

@@ -8,11 +8,23 @@ package final class LayerStore: Sendable {
     package let content: ContentStore
     private let root: String
     private let limits: UnpackLimits
-    private let state = Mutex<[ContentDigest: Int]>([:])
+    private let state = Mutex(State())
+    private let clock: any TimeSource
     private let flights = SingleFlight<ContentDigest, String>()
     private let threads: BlockingThreads
 
-    package init(content: ContentStore, threads: BlockingThreads = .shared, limits: UnpackLimits = UnpackLimits()) throws(ImageError) {
+    private struct State: Sendable {
+        /// How often each chain is held by a container.
+        var holds: [ContentDigest: Int] = [:]
+        /// When each was last asked for: a build or a start may be about to use it.
+        var used: [ContentDigest: Timestamp] = [:]
+    }
+
+    package init(
+        content: ContentStore, threads: BlockingThreads = .shared, limits: UnpackLimits = UnpackLimits(),
+        clock: any TimeSource = SystemTime()
+    ) throws(ImageError) {
+        self.clock = clock
         self.content = content
         self.limits = limits
         self.threads = threads
@@ -36,17 +48,15 @@ package final class LayerStore: Sendable {
         guard diffs.count == manifest.layers.count else {
             throw ImageError(.invalid, "mismatched image rootfs and manifest layers")
         }
-        var chain: ContentDigest?
         var directories: [String] = []
-        for (diff, layer) in zip(diffs, manifest.layers) {
-            let next = ImageConfig.chain([chain, diff].compactMap(\.self)) ?? diff
+        for ((diff, layer), next) in zip(zip(diffs, manifest.layers), ImageConfig.chains(diffs)) {
             let lower = directories
+            state.withLock { $0.used[next] = clock.now() }
             let directory = try await flights.run(next) { [self] in
                 if isUnpacked(next) { return self.directory(of: next) }
                 return try await threads.run { () throws(ImageError) in try self.unpack(layer, diff: diff, chain: next, lower: lower) }
             }
             directories.insert(directory, at: 0)
-            chain = next
         }
         return directories
     }
@@ -68,29 +78,34 @@ package final class LayerStore: Sendable {
         return path
     }
 
-    /// Removes the layers whose chain no image in `live` has. Those that containers run on must be among them.
-    package func collect(live: Set<ContentDigest>) throws(ImageError) -> Int {
+    /// Removes the layers whose chain is not in `live`, that no container holds, and that nobody asked for in the last `grace`.
+    package func collect(live: Set<ContentDigest>, grace: Duration) throws(ImageError) -> Int {
+        let threshold = clock.now() + (.zero - grace)
         var removed = 0
         let names = try storing { () throws(SystemFailure) in try FileSystem.list(root) }
         for name in names {
-            guard let chain = ContentDigest("sha256:\(name)"), !live.contains(chain), state.withLock({ $0[chain] == nil }) else { continue }
+            guard let chain = ContentDigest("sha256:\(name)"), !live.contains(chain) else { continue }
             // Renamed first: half a layer must never stand in a layer's place.
             let grave = "\(root)/tmp/\(Identifier.suffix(16))"
-            try storing { () throws(SystemFailure) in
-                try FileSystem.rename("\(root)/\(name)", to: grave)
-                try FileSystem.removeTree(grave)
+            let taken = state.withLock { state in
+                guard state.holds[chain] == nil, state.used[chain].map({ $0 < threshold }) ?? true else { return false }
+                state.used[chain] = nil
+                return (try? FileSystem.rename("\(root)/\(name)", to: grave)) != nil
             }
+            guard taken else { continue }
+            try storing { () throws(SystemFailure) in try FileSystem.removeTree(grave) }
             removed += 1
         }
         return removed
     }
 
-    /// Keeps a chain from being collected, until `release` was called as often.
-    package func hold(_ chain: ContentDigest) { state.withLock { $0[chain, default: 0] += 1 } }
+    /// Keeps a chain's directory from being collected until `release` was called as often.
+    /// Holds live in memory: whoever adopts containers after a restart holds again before the first collection.
+    package func hold(_ chain: ContentDigest) { state.withLock { $0.holds[chain, default: 0] += 1 } }
     package func release(_ chain: ContentDigest) {
         state.withLock { state in
-            let left = (state[chain] ?? 0) - 1
-            state[chain] = left > 0 ? left : nil
+            let left = (state.holds[chain] ?? 0) - 1
+            state.holds[chain] = left > 0 ? left : nil
         }
     }
 
@@ -103,7 +118,9 @@ package final class LayerStore: Sendable {
             // The digest is of all that was packed, also of what follows the archive's end.
             try source.drain(limit: limits.bytes)
             let found = source.finish()
-            guard found == diff else { throw ImageError(.corrupt, "wrong diff id calculated on extraction \"\(found)\", expected \"\(diff)\"") }
+            guard found == diff else {
+                throw ImageError(.corrupt, "wrong diff id calculated on extraction \"\(found)\", expected \"\(diff)\"")
+            }
             try storing { () throws(SystemFailure) in try directory.synchronizeFileSystem() }
             let target = self.directory(of: chain)
             try storing { () throws(SystemFailure) in

@@ -75,7 +75,8 @@ package final class LayerUnpacker {
             try storing { () throws(SystemFailure) in
                 try FileSystem.makeSpecial(name, .blockDevice(major: major, minor: minor), mode: entry.mode & 0o7777, at: parent)
             }
-        case .fifo: try storing { () throws(SystemFailure) in try FileSystem.makeSpecial(name, .fifo, mode: entry.mode & 0o7777, at: parent) }
+        case .fifo:
+            try storing { () throws(SystemFailure) in try FileSystem.makeSpecial(name, .fifo, mode: entry.mode & 0o7777, at: parent) }
         }
         try storing { () throws(SystemFailure) in
             try FileSystem.setOwner(name, user: entry.user, group: entry.group, at: parent)
@@ -154,7 +155,9 @@ package final class LayerUnpacker {
     }
 
     private func setOpaque(_ name: String, _ parent: FileDescriptor) throws(ImageError) {
-        try storing { () throws(SystemFailure) in try FileSystem.setAttribute("trusted.overlay.opaque", [UInt8(ascii: "y")], of: name, at: parent) }
+        try storing { () throws(SystemFailure) in
+            try FileSystem.setAttribute("trusted.overlay.opaque", [UInt8(ascii: "y")], of: name, at: parent)
+        }
     }
 
     private func clear(_ name: String, _ parent: FileDescriptor) throws(ImageError) {
@@ -168,7 +171,9 @@ package final class LayerUnpacker {
 
     private func regular(_ entry: TarEntry, _ name: String, _ parent: FileDescriptor, _ tar: TarReader) throws(ImageError) {
         bytes += entry.extents?.reduce(0) { $0 + $1.length } ?? entry.size
-        guard bytes <= limits.bytes, entry.size <= limits.bytes else { throw ImageError(.limit, "layer unpacks to more than \(limits.bytes) bytes") }
+        guard bytes <= limits.bytes, entry.size <= limits.bytes else {
+            throw ImageError(.limit, "layer unpacks to more than \(limits.bytes) bytes")
+        }
         let file = try storing { () throws(SystemFailure) in
             try FileSystem.open(name, [.writeOnly, .create, .exclusive, .noFollow], mode: 0o600, at: parent)
         }

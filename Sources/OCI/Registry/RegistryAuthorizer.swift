@@ -82,7 +82,9 @@ final class RegistryAuthorizer: Sendable {
             throw ImageError(.unauthorized, "failed to authorize: no realm specified for token auth challenge")
         }
         let service = challenge.parameters["service"]
-        let wanted = Set((challenge.parameters["scope"] ?? "").split(separator: " ").map(String.init) + scope.split(separator: " ").map(String.init)).sorted()
+        let wanted = Set(
+            (challenge.parameters["scope"] ?? "").split(separator: " ").map(String.init) + scope.split(separator: " ").map(String.init)
+        ).sorted()
         if let auth, !auth.identityToken.isEmpty { return try await exchange(auth, address, host, service, wanted) }
         var query: [String] = []
         if let service { query.append("service=" + PercentEncoding.encode(service)) }
@@ -97,7 +99,9 @@ final class RegistryAuthorizer: Sendable {
         return try await fetch(HTTPClientRequest("GET", address.endpoint, target, headers: headers, timeout: .seconds(30)), host, kind)
     }
 
-    private func exchange(_ auth: RegistryAuth, _ address: HTTPAddress, _ host: RegistryHosts.Host, _ service: String?, _ scopes: [String]) async throws -> Held {
+    private func exchange(_ auth: RegistryAuth, _ address: HTTPAddress, _ host: RegistryHosts.Host, _ service: String?, _ scopes: [String])
+        async throws -> Held
+    {
         let form = [
             ("grant_type", "refresh_token"), ("refresh_token", auth.identityToken), ("service", service ?? ""), ("client_id", "jangada"),
             ("scope", scopes.joined(separator: " ")),
@@ -105,7 +109,9 @@ final class RegistryAuthorizer: Sendable {
         let body = form.map { "\($0.0)=\(PercentEncoding.encode($0.1))" }.joined(separator: "&")
         let headers: HTTPHeaders = ["content-type": "application/x-www-form-urlencoded"]
         return try await fetch(
-            HTTPClientRequest("POST", address.endpoint, address.target, headers: headers, body: .bytes(Array(body.utf8)), timeout: .seconds(30)), host, "oauth")
+            HTTPClientRequest(
+                "POST", address.endpoint, address.target, headers: headers, body: .bytes(Array(body.utf8)), timeout: .seconds(30)), host,
+            "oauth")
     }
 
     private func fetch(_ request: HTTPClientRequest, _ host: RegistryHosts.Host, _ kind: String) async throws -> Held {
@@ -115,11 +121,14 @@ final class RegistryAuthorizer: Sendable {
         let url = place.url + request.target
         let response: HTTPClientResponse
         do { response = try await client(place).send(request) } catch {
-            throw RegistryWords.failure(error, request.method, url, request.endpoint).prefixed("failed to authorize: failed to fetch \(kind) token: ")
+            throw RegistryWords.failure(error, request.method, url, request.endpoint).prefixed(
+                "failed to authorize: failed to fetch \(kind) token: ")
         }
         guard response.isSuccess else {
-            let status = "unexpected status from \(request.method) request to \(url): \(response.status) \(HTTPStatus.reason(response.status))"
-            throw ImageError(response.status < 500 ? .unauthorized : .unavailable, "failed to authorize: failed to fetch \(kind) token: \(status)")
+            let status =
+                "unexpected status from \(request.method) request to \(url): \(response.status) \(HTTPStatus.reason(response.status))"
+            throw ImageError(
+                response.status < 500 ? .unauthorized : .unavailable, "failed to authorize: failed to fetch \(kind) token: \(status)")
         }
         let node = try JSONText.parse(try await response.body(limit: 1 << 20))
         guard let token = node["token"].string ?? node["access_token"].string, !token.isEmpty else {
@@ -173,6 +182,7 @@ enum RegistryWords {
             case 429, 500...: .unavailable
             default: .invalid
             }
-        return ImageError(kind, "unexpected status from \(method) request to \(url): \(response.status) \(HTTPStatus.reason(response.status))")
+        return ImageError(
+            kind, "unexpected status from \(method) request to \(url): \(response.status) \(HTTPStatus.reason(response.status))")
     }
 }

@@ -97,13 +97,16 @@ package final class ImagePuller: Sendable {
         var headers: HTTPHeaders = [:]
         headers["accept"] = (MediaType.accepted + ["*/*"]).joined(separator: ", ")
         let response: HTTPClientResponse
-        do { response = try await session.send("HEAD", target, headers: headers) } catch let error as ImageError where error.kind == .unauthorized {
+        do { response = try await session.send("HEAD", target, headers: headers) } catch let error as ImageError
+            where error.kind == .unauthorized
+        {
             throw error.prefixed("pull access denied, repository does not exist or may require authorization: ")
         }
         if response.status == 404 { return nil }
         guard response.isSuccess else { throw RegistryWords.status(response, "HEAD", session.url(target)) }
         if let text = response.headers["docker-content-digest"], let digest = ContentDigest(text),
-            let length = response.headers["content-length"].flatMap({ Int64($0) }), let type = response.headers["content-type"].map(MediaType.bare)
+            let length = response.headers["content-length"].flatMap({ Int64($0) }),
+            let type = response.headers["content-type"].map(MediaType.bare)
         {
             if let wanted = session.reference.digest, wanted != digest {
                 throw ImageError(.corrupt, "unexpected digest \(digest), expected \(wanted)")
@@ -113,7 +116,9 @@ package final class ImagePuller: Sendable {
         // Some registries tell nothing on HEAD; the bytes themselves say it.
         let (bytes, type) = try await manifest(session, session.reference.manifestName)
         let digest = ContentDigest(of: bytes, session.reference.digest?.algorithm ?? .sha256)
-        if let wanted = session.reference.digest, wanted != digest { throw ImageError(.corrupt, "unexpected digest \(digest), expected \(wanted)") }
+        if let wanted = session.reference.digest, wanted != digest {
+            throw ImageError(.corrupt, "unexpected digest \(digest), expected \(wanted)")
+        }
         return Descriptor(mediaType: type, digest: digest, size: Int64(bytes.count))
     }
 
@@ -171,7 +176,9 @@ package final class ImagePuller: Sendable {
         }
     }
 
-    private func blob(_ blob: Descriptor, _ session: RegistrySession, _ progress: @escaping @Sendable (TransferProgress) -> Void) async throws {
+    private func blob(_ blob: Descriptor, _ session: RegistrySession, _ progress: @escaping @Sendable (TransferProgress) -> Void)
+        async throws
+    {
         if images.content.touch(blob.digest) != nil {
             progress(TransferProgress(digest: blob.digest, done: blob.size, total: blob.size, skipped: true))
             return
@@ -188,7 +195,9 @@ package final class ImagePuller: Sendable {
     private func download(
         _ blob: Descriptor, _ session: RegistrySession, _ ingest: BlobIngest, _ progress: @escaping @Sendable (TransferProgress) -> Void
     ) async throws {
-        let target = blob.urls.first { MediaType.isForeignLayer(blob.mediaType) && $0.hasPrefix("https://") } ?? "\(session.base)/blobs/\(blob.digest)"
+        let target =
+            blob.urls.first { MediaType.isForeignLayer(blob.mediaType) && $0.hasPrefix("https://") }
+            ?? "\(session.base)/blobs/\(blob.digest)"
         if ingest.size > blob.size { try ingest.restart() }
         var backoff = Backoff(base: .milliseconds(200), limit: .seconds(5))
         var failures = 0
@@ -199,7 +208,9 @@ package final class ImagePuller: Sendable {
                 break
             } catch let error as TransportError {
                 failures = ingest.size > before ? 1 : failures + 1
-                guard failures < RegistryClient.attempts else { throw RegistryWords.failure(error, "GET", session.url(target), session.host.endpoint) }
+                guard failures < RegistryClient.attempts else {
+                    throw RegistryWords.failure(error, "GET", session.url(target), session.host.endpoint)
+                }
                 try await client.clock.sleep(for: backoff.next())
             }
         }
@@ -207,14 +218,17 @@ package final class ImagePuller: Sendable {
     }
 
     private func part(
-        _ blob: Descriptor, _ target: String, _ session: RegistrySession, _ ingest: BlobIngest, _ progress: @escaping @Sendable (TransferProgress) -> Void
+        _ blob: Descriptor, _ target: String, _ session: RegistrySession, _ ingest: BlobIngest,
+        _ progress: @escaping @Sendable (TransferProgress) -> Void
     ) async throws {
         var headers: HTTPHeaders = [:]
         if ingest.size > 0 { headers["range"] = "bytes=\(ingest.size)-" }
         let response = try await session.send("GET", target, headers: headers)
         switch response.status {
         case 206:
-            guard response.headers["content-range"]?.hasPrefix("bytes \(ingest.size)-") == true else { try ingest.restart(); throw TransportError.closed }
+            guard response.headers["content-range"]?.hasPrefix("bytes \(ingest.size)-") == true else {
+                try ingest.restart(); throw TransportError.closed
+            }
         case 200: if ingest.size > 0 { try ingest.restart() }
         default: throw RegistryWords.status(response, "GET", session.url(target)).prefixed("httpReadSeeker: failed open: ")
         }

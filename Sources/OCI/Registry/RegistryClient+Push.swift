@@ -41,7 +41,8 @@ package final class ImagePusher: Sendable {
     }
 
     private func push(
-        _ target: Descriptor, _ session: RegistrySession, _ mountFrom: String?, _ progress: @escaping @Sendable (TransferProgress) -> Void, tagged: Bool = true
+        _ target: Descriptor, _ session: RegistrySession, _ mountFrom: String?, _ progress: @escaping @Sendable (TransferProgress) -> Void,
+        tagged: Bool = true
     ) async throws -> ContentDigest {
         let bytes = try images.content.read(target.digest, limit: Manifest.limit)
         let manifest = try Manifest(bytes, mediaType: target.mediaType)
@@ -79,16 +80,20 @@ package final class ImagePusher: Sendable {
         if let mountFrom { target += "?mount=\(blob.digest)&from=\(PercentEncoding.encode(mountFrom))" }
         let opened = try await session.send("POST", target)
         if opened.status == 201 { return done(true) }
-        guard opened.status == 202, let location = opened.headers["location"] else { throw await refusal(opened, "POST", session.url(target)) }
+        guard opened.status == 202, let location = opened.headers["location"] else {
+            throw await refusal(opened, "POST", session.url(target))
+        }
         let place = location + (location.contains("?") ? "&" : "?") + "digest=\(PercentEncoding.encode(blob.digest.description))"
         let headers: HTTPHeaders = ["content-type": "application/octet-stream"]
         let response = try await session.send(
-            "PUT", place, headers: headers, body: .stream(length: Int(blob.size)) { try await self.send(blob, $0, progress) }, timeout: .seconds(3600))
+            "PUT", place, headers: headers, body: .stream(length: Int(blob.size)) { try await self.send(blob, $0, progress) },
+            timeout: .seconds(3600))
         guard response.isSuccess else { throw await refusal(response, "PUT", session.url(place)) }
         done(false)
     }
 
-    private func send(_ blob: Descriptor, _ writer: HTTPBodyWriter, _ progress: @escaping @Sendable (TransferProgress) -> Void) async throws {
+    private func send(_ blob: Descriptor, _ writer: HTTPBodyWriter, _ progress: @escaping @Sendable (TransferProgress) -> Void) async throws
+    {
         let file = try images.content.open(blob.digest)
         var at: Int64 = 0
         while at < blob.size {

@@ -1,6 +1,6 @@
 package import Core
-package import Transport
 import Synchronization
+package import Transport
 
 /// Speaks the distribution API to registries: resolves, fetches, pushes. One per process; connections are shared.
 package final class RegistryClient: Sendable {
@@ -31,7 +31,10 @@ struct RegistrySession: Sendable {
     let authorizer: RegistryAuthorizer
     let scope: String
 
-    init(_ client: RegistryClient, _ host: RegistryHosts.Host, _ reference: ImageReference, _ auth: RegistryAuth?, pushing: Bool = false, mountFrom: String? = nil) {
+    init(
+        _ client: RegistryClient, _ host: RegistryHosts.Host, _ reference: ImageReference, _ auth: RegistryAuth?, pushing: Bool = false,
+        mountFrom: String? = nil
+    ) {
         self.client = client
         self.host = host
         self.reference = reference
@@ -58,7 +61,8 @@ struct RegistrySession: Sendable {
     /// Sends a request, answering challenges, following redirects, and trying again what may pass: broken connections, 429, 5xx.
     /// The answer may have any other status.
     func send(
-        _ method: String, _ target: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body = .none, timeout: Duration = .seconds(60)
+        _ method: String, _ target: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body = .none,
+        timeout: Duration = .seconds(60)
     ) async throws -> HTTPClientResponse {
         var backoff = Backoff(base: .milliseconds(200), limit: .seconds(5))
         let once = if case .stream = body { true } else { false }
@@ -93,7 +97,8 @@ struct RegistrySession: Sendable {
     }
 
     private func redirected(
-        _ method: String, _ target: String, _ headers: HTTPHeaders, _ body: HTTPClientRequest.Body, _ timeout: Duration, authorization: String?
+        _ method: String, _ target: String, _ headers: HTTPHeaders, _ body: HTTPClientRequest.Body, _ timeout: Duration,
+        authorization: String?
     ) async throws -> HTTPClientResponse {
         var place = host
         var target = target
@@ -103,7 +108,8 @@ struct RegistrySession: Sendable {
                 guard address.endpoint.isTLS || !place.endpoint.isTLS else {
                     throw ImageError(.invalid, "redirect from https to \(target) refused")
                 }
-                place = RegistryHosts.Host(endpoint: address.endpoint, lenient: place.lenient && address.endpoint.host == host.endpoint.host, fallsBack: false)
+                place = RegistryHosts.Host(
+                    endpoint: address.endpoint, lenient: place.lenient && address.endpoint.host == host.endpoint.host, fallsBack: false)
                 target = address.target
             }
             var headers = headers
@@ -112,7 +118,9 @@ struct RegistrySession: Sendable {
             if let authorization, place.endpoint == host.endpoint { headers["authorization"] = authorization }
             let request = HTTPClientRequest(method, place.endpoint, target, headers: headers, body: body, timeout: timeout)
             let response = try await client.client(place).send(request)
-            guard [301, 302, 303, 307, 308].contains(response.status), method == "GET" || method == "HEAD", let next = response.headers["location"] else {
+            guard [301, 302, 303, 307, 308].contains(response.status), method == "GET" || method == "HEAD",
+                let next = response.headers["location"]
+            else {
                 return response
             }
             target = next.hasPrefix("/") || next.hasPrefix("http") ? next : "/" + next

@@ -59,10 +59,13 @@ package struct RegistryKeyring: Sendable {
 
     private static func auth(_ entry: Node) -> RegistryAuth? {
         var auth = RegistryAuth(
-            username: entry["username"].string ?? "", password: entry["password"].string ?? "", identityToken: entry["identitytoken"].string ?? "",
+            username: entry["username"].string ?? "", password: entry["password"].string ?? "",
+            identityToken: entry["identitytoken"].string ?? "",
             registryToken: entry["registrytoken"].string ?? "")
         if let packed = entry["auth"].string, !packed.isEmpty {
-            guard let bytes = Encoding.decodeBase64(packed), let text = String(validating: bytes, as: UTF8.self), let colon = text.firstIndex(of: ":") else {
+            guard let bytes = Encoding.decodeBase64(packed), let text = String(validating: bytes, as: UTF8.self),
+                let colon = text.firstIndex(of: ":")
+            else {
                 return nil
             }
             auth.username = String(text[..<colon])

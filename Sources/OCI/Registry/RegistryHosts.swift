@@ -21,13 +21,18 @@ package struct RegistryHosts: Sendable {
         let fallsBack: Bool
 
         var url: String { "\(endpoint.isTLS ? "https" : "http")://\(endpoint.authority)" }
-        var plain: Host { Host(endpoint: HTTPEndpoint(isTLS: false, host: endpoint.host, port: endpoint.port == 443 ? 80 : endpoint.port), lenient: false, fallsBack: false) }
+        var plain: Host {
+            Host(
+                endpoint: HTTPEndpoint(isTLS: false, host: endpoint.host, port: endpoint.port == 443 ? 80 : endpoint.port), lenient: false,
+                fallsBack: false)
+        }
     }
 
     func hosts(for reference: ImageReference, pushing: Bool = false) -> [Host] {
         let domain = reference.domain
         if let alias = aliases[domain] { return [Host(endpoint: alias, lenient: false, fallsBack: false)] }
-        var hosts: [Host] = pushing ? [] : (mirrors[domain] ?? []).map { Host(endpoint: $0, lenient: insecure.contains($0.authority), fallsBack: false) }
+        var hosts: [Host] =
+            pushing ? [] : (mirrors[domain] ?? []).map { Host(endpoint: $0, lenient: insecure.contains($0.authority), fallsBack: false) }
         let address = HTTPAddress("https://\(reference.host)")?.endpoint ?? HTTPEndpoint(isTLS: true, host: reference.host)
         if insecure.contains(domain) {
             hosts.append(Host(endpoint: address, lenient: true, fallsBack: true))

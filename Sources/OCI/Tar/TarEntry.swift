@@ -32,7 +32,8 @@ package struct TarEntry: Sendable, Equatable {
     package var extents: [Extent]?
 
     package init(
-        path: String, kind: Kind, mode: UInt32, user: UInt32 = 0, group: UInt32 = 0, modified: Timestamp = Timestamp(seconds: 0), size: Int64 = 0,
+        path: String, kind: Kind, mode: UInt32, user: UInt32 = 0, group: UInt32 = 0, modified: Timestamp = Timestamp(seconds: 0),
+        size: Int64 = 0,
         link: String = "", attributes: [String: [UInt8]] = [:]
     ) {
         self.path = path

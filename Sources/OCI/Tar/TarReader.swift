@@ -70,7 +70,8 @@ package final class TarReader {
         var filled = 0
         while filled < count {
             let result: Result<Int, ImageError> = out.withUnsafeMutableBytes { buffer in
-                do throws(ImageError) { return .success(try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))) } catch { return .failure(error) }
+                do throws(ImageError) { return .success(try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[filled...]))) } catch
+                { return .failure(error) }
             }
             filled += try result.get()
         }
@@ -153,7 +154,10 @@ extension TarReader {
 
     private func begin(_ header: Header) {
         // Links and special files have no data whatever their size field says.
-        let hasData = [0, UInt8(ascii: "0"), UInt8(ascii: "7"), UInt8(ascii: "S"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "L"), UInt8(ascii: "K")]
+        let hasData = [
+            0, UInt8(ascii: "0"), UInt8(ascii: "7"), UInt8(ascii: "S"), UInt8(ascii: "x"), UInt8(ascii: "g"), UInt8(ascii: "L"),
+            UInt8(ascii: "K"),
+        ]
         left = hasData.contains(header.type) ? header.size : 0
         padding = (512 - left % 512) % 512
     }
@@ -201,7 +205,9 @@ extension TarReader {
         try map(386, 4)
         var more = block[482] != 0
         while more {
-            guard extents.count <= limits.extents else { throw ImageError(.limit, "archive/tar: more than \(limits.extents) sparse extents") }
+            guard extents.count <= limits.extents else {
+                throw ImageError(.limit, "archive/tar: more than \(limits.extents) sparse extents")
+            }
             guard try source.fill(block) == 512 else { throw TarReader.broken("unexpected end") }
             try map(0, 21)
             more = block[504] != 0
@@ -219,7 +225,8 @@ extension TarReader {
         var sparse: [[UInt8]] = []
         var at = 0
         while at < bytes.count {
-            guard let space = bytes[at...].firstIndex(of: 0x20), let length = TarReader.decimal(bytes[at..<space]), length > Int64(space - at + 1),
+            guard let space = bytes[at...].firstIndex(of: 0x20), let length = TarReader.decimal(bytes[at..<space]),
+                length > Int64(space - at + 1),
                 length <= Int64(bytes.count - at), bytes[at + Int(length) - 1] == 0x0A
             else { throw TarReader.broken("pax record") }
             let record = bytes[(space + 1)..<(at + Int(length) - 1)]
@@ -258,7 +265,8 @@ extension TarReader {
         return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 
-    private func entry(_ head: Header, _ pax: [String: [UInt8]], _ longName: [UInt8]?, _ longLink: [UInt8]?) throws(ImageError) -> TarEntry {
+    private func entry(_ head: Header, _ pax: [String: [UInt8]], _ longName: [UInt8]?, _ longLink: [UInt8]?) throws(ImageError) -> TarEntry
+    {
         var header = head
         func integer(_ key: String) throws(ImageError) -> Int64? {
             guard let value = pax[key] else { return nil }
@@ -275,7 +283,8 @@ extension TarReader {
             throw ImageError(.unsupported, "archive/tar: a name that is not UTF-8: \(String(decoding: name, as: UTF8.self))")
         }
         var entry = TarEntry(
-            path: path, kind: try kind(header, name), mode: header.mode, user: UInt32(truncatingIfNeeded: try integer("uid") ?? header.user),
+            path: path, kind: try kind(header, name), mode: header.mode,
+            user: UInt32(truncatingIfNeeded: try integer("uid") ?? header.user),
             group: UInt32(truncatingIfNeeded: try integer("gid") ?? header.group),
             modified: pax["mtime"].flatMap(TarReader.time) ?? Timestamp(seconds: header.modified), size: header.size, link: linkPath)
         for (key, value) in pax where key.hasPrefix("SCHILY.xattr.") { entry.attributes[String(key.dropFirst(13))] = value }

@@ -19,7 +19,9 @@ package final class TarWriter {
         if entry.size >= 1 << 33 { pax.append(("size", Array("\(entry.size)".utf8))) }
         if entry.user >= 1 << 21 { pax.append(("uid", Array("\(entry.user)".utf8))) }
         if entry.group >= 1 << 21 { pax.append(("gid", Array("\(entry.group)".utf8))) }
-        if entry.modified.seconds < 0 || entry.modified.seconds >= 1 << 33 { pax.append(("mtime", Array("\(entry.modified.seconds)".utf8))) }
+        if entry.modified.seconds < 0 || entry.modified.seconds >= 1 << 33 {
+            pax.append(("mtime", Array("\(entry.modified.seconds)".utf8)))
+        }
         for (name, value) in entry.attributes.sorted(by: { $0.key < $1.key }) { pax.append(("SCHILY.xattr.\(name)", value)) }
         if !pax.isEmpty {
             let body = pax.flatMap { TarWriter.record($0.0, $0.1) }

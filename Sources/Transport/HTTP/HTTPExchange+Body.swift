@@ -70,7 +70,7 @@ extension HTTPExchange {
         let total = inbound.buffered
         var bytes: [UInt8] = []
         if parts.count == 1, let only = parts.first {
-            bytes = Array(only.readableBytesView)
+            bytes = Array(buffer: only)
         } else {
             bytes.reserveCapacity(total)
             for part in parts { bytes.append(contentsOf: part.readableBytesView) }

@@ -114,7 +114,7 @@ extension HTTPExchange {
             let buffer = try await reader.read(
                 fileHandle: file, fromOffset: at, byteCount: min(left, HTTPExchange.window), allocator: ByteBufferAllocator())
             guard buffer.readableBytes > 0 else { throw TransportError.malformed("file is shorter than announced") }
-            try await write(Array(buffer.readableBytesView))
+            try await write(Array(buffer: buffer))
             at += Int64(buffer.readableBytes)
             left -= buffer.readableBytes
         }
@@ -137,18 +137,12 @@ extension HTTPExchange {
             return shared.pending
         }
         guard outbound.phase == .streaming, !pending.isEmpty else { return false }
-        if pending.count == 1 {
-            push(pending[0])
-        } else {
-            var joined: [UInt8] = []
-            joined.reserveCapacity(pending.reduce(0) { $0 + $1.count })
-            for part in pending { joined += part }
-            push(joined)
-        }
+        for part in pending { push(part) }
         return true
     }
 
     private func push(_ bytes: [UInt8]) {
+        guard !bytes.isEmpty else { return }
         outbound.queue.append(bytes)
         outbound.queued += bytes.count
     }
@@ -163,20 +157,8 @@ extension HTTPExchange {
     private func pump() {
         guard let connection, !outbound.endSent else { return }
         while outbound.queued > 0, outbound.inFlight < HTTPExchange.window {
-            let chunk = outbound.queue[outbound.next]
-            let count = min(chunk.count - outbound.offset, HTTPExchange.piece)
-            let buffer = ByteBuffer(bytes: chunk[outbound.offset..<(outbound.offset + count)])
-            outbound.offset += count
-            outbound.queued -= count
-            if outbound.offset == chunk.count {
-                outbound.offset = 0
-                outbound.queue[outbound.next] = []
-                outbound.next += 1
-                if outbound.queued == 0 {
-                    outbound.queue.removeAll(keepingCapacity: false)
-                    outbound.next = 0
-                }
-            }
+            let buffer = nextPiece()
+            let count = buffer.readableBytes
             let last = outbound.queued == 0 && outbound.endRequested && outbound.trailers == nil
             if last {
                 outbound.endSent = true
@@ -192,6 +174,31 @@ extension HTTPExchange {
             outbound.endSent = true
             connection.sendEnd(self, trailers: outbound.trailers ?? [:])
         }
+    }
+
+    /// Up to a piece of what is queued, small chunks gathered: this is the only copy on the way to the socket.
+    private func nextPiece() -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: min(outbound.queued, HTTPExchange.piece))
+        while outbound.queued > 0, buffer.readableBytes < HTTPExchange.piece {
+            let chunk = outbound.queue[outbound.next]
+            let count = min(chunk.count - outbound.offset, HTTPExchange.piece - buffer.readableBytes)
+            buffer.writeBytes(chunk[outbound.offset..<(outbound.offset + count)])
+            outbound.offset += count
+            outbound.queued -= count
+            if outbound.offset == chunk.count {
+                outbound.offset = 0
+                outbound.queue[outbound.next] = []
+                outbound.next += 1
+            }
+        }
+        if outbound.queued == 0 {
+            outbound.queue.removeAll(keepingCapacity: false)
+            outbound.next = 0
+        } else if outbound.next > 1024 {
+            outbound.queue.removeFirst(outbound.next)
+            outbound.next = 0
+        }
+        return buffer
     }
 
     private func written(_ count: Int) {

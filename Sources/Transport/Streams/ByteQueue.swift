@@ -73,7 +73,7 @@ final class ByteQueue: Sendable {
         while true {
             let outcome: Result<[UInt8]?, TransportError>? = state.withLock { state in
                 if !state.chunks.isEmpty {
-                    let all = state.chunks.count == 1 ? state.chunks[0] : Array(state.chunks.joined())
+                    let all = state.chunks.count == 1 ? state.chunks[0] : state.chunks.flattened
                     state.chunks = []
                     state.bytes = 0
                     return .success(all)

@@ -33,7 +33,7 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
         if closed { body() }
     }
 
-    package func read() async throws -> [UInt8]? { try await readBuffer().map { Array($0.readableBytesView) } }
+    package func read() async throws -> [UInt8]? { try await readBuffer().map { Array(buffer: $0) } }
 
     func readBuffer() async throws -> ByteBuffer? {
         while true {
@@ -90,7 +90,8 @@ package final class ChannelByteStream: ByteStream, @unchecked Sendable {
 
     /// Asks the socket for more where there is room.
     func demand() {
-        guard !reading, !ended, failure == nil, buffered < ChannelByteStream.window else { return }
+        // Before the channel is active a read would be forgotten; channelActive asks again.
+        guard !reading, !ended, failure == nil, buffered < ChannelByteStream.window, channel.isActive else { return }
         reading = true
         channel.read()
     }

@@ -72,7 +72,7 @@ final class Outbox: Sendable {
                     return nil
                 }
                 defer { state.frames = [] }
-                return state.frames.count == 1 ? state.frames[0] : Array(state.frames.joined())
+                return state.frames.count == 1 ? state.frames[0] : state.frames.flattened
             }
             guard let batch else { break }
             do {

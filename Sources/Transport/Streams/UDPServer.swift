@@ -88,7 +88,7 @@ private final class DatagramHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = unwrapInboundIn(data)
-        server.received(Array(envelope.data.readableBytesView), UDPPeer(envelope.remoteAddress))
+        server.received(Array(buffer: envelope.data), UDPPeer(envelope.remoteAddress))
     }
 
     /// An ICMP refusal of an earlier answer must not end the server.

@@ -157,7 +157,7 @@ struct WebSocketFraming {
             return out
         }
         out += key
-        var body = Array(parts.joined())
+        var body = parts.flattened
         mask(&body, with: key)
         return out + body
     }

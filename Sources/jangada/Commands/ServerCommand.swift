@@ -1,9 +1,6 @@
 import ArgumentParser
-import Core
 import Logging
 import Platform
-import Store
-import Transport
 
 struct ServerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,7 +19,14 @@ struct ServerCommand: AsyncParsableCommand {
     @Option(help: "Port of the API on 127.0.0.1; 0 takes a free one.")
     var port = 6443
     @Option(help: "How writes reach the disk: durable, relaxed or memory.")
-    var store = "durable"
+    var store = ClusterSettings.Durability.durable
+
+    @Option(help: "Port of the registry on 127.0.0.1; 0 takes a free one.")
+    var registryPort = 5000
+    @Option(help: "How many nodes.")
+    var nodes = 1
+    @Option(help: "An image archive to load at start; may be given several times.")
+    var preload: [String] = []
 
     func run() async throws {
         LoggingSystem.bootstrap { label in
@@ -30,23 +34,15 @@ struct ServerCommand: AsyncParsableCommand {
             handler.logLevel = .info
             return handler
         }
-        let directory = StateDirectory(root: state, run: runDirectory)
-        try directory.prepare()
-        let location: Store.Location
-        switch store {
-        case "durable": location = .file(directory.database, .durable)
-        case "relaxed": location = .file(directory.database, .relaxed)
-        case "memory": location = .memory
-        default: throw ValidationError("--store is durable, relaxed or memory")
-        }
-        let pki = try ClusterPKI.load(directory.pki, names: .init())
-        var options = ControlPlane.Options(location: location)
-        options.port = port
-        let plane = try ControlPlane(options, pki: pki)
-        _ = try await plane.start()
-        let config = Kubeconfig.make(
-            name: "jangada", server: "https://127.0.0.1:\(plane.port)", authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
-        try config.write(directory.adminKubeconfig)
-        while true { try await Task.sleep(for: .seconds(3600)) }
+        var settings = ClusterSettings()
+        settings.port = port
+        settings.durability = store
+        settings.registryPort = registryPort
+        settings.nodes = nodes
+        let daemon = try Daemon(settings, StateDirectory(root: state, run: runDirectory))
+        for path in preload { _ = try await daemon.registry.load(path) }
+        try await daemon.run {}
     }
 }
+
+extension ClusterSettings.Durability: ExpressibleByArgument {}

@@ -1,0 +1,50 @@
+package import Client
+package import Core
+import Kinds
+import Machinery
+package import Schema
+import Tree
+
+/// Keeps pods with names and volumes of their own, made in order, updated and removed in the reverse order.
+package struct StatefulSets: Controller {
+    package init() {}
+    package var name: String { "statefulset-controller" }
+
+    package var triggers: [Trigger] {
+        [
+            .own(.statefulSets, indexes: [.namespace]),
+            .managed(.pods, by: .statefulSets, kind: "StatefulSet") { LabelSelector(object: $0["spec"]["selector"]) },
+            .owned(.controllerRevisions, byKind: "StatefulSet"),
+        ]
+    }
+
+    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [(.persistentVolumeClaims, [])] }
+
+    package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
+        guard let set = state.get(.statefulSets, key) else { return .nothing }
+        let refs = ControllerRefs(set, apiVersion: "apps/v1", kind: "StatefulSet", selector: LabelSelector(object: set["spec"]["selector"]))
+        let candidates = ControllerRefs.candidates(.pods, for: set, state).filter { StatefulSets.ordinal($0, of: set) != nil }
+        let claim = refs.claim(candidates, .pods)
+        let revisions = Revisions(set, kind: "StatefulSet", owned: state.owned(.controllerRevisions, by: set.uid))
+        var plan = Plan(claim.actions)
+        if let action = revisions.action { plan.actions.append(action) }
+        var members = Members(set, claim.objects, revisions, refs.reference, now)
+        if !set.isBeingDeleted { members.reconcile() }
+        for name in members.wantedClaims where state.get(.persistentVolumeClaims, set.namespace, name.claim) == nil {
+            plan.actions.append(.create(.persistentVolumeClaims, members.claim(name)))
+        }
+        plan.actions += members.actions
+        let status = members.status(into: &plan)
+        if status != set["status"] { plan.actions.append(.updateStatus(.statefulSets, set.with(status: status))) }
+        let live = Set(claim.objects.compactMap { $0.labels["controller-revision-hash"] } + [status["currentRevision"].string ?? ""])
+        if members.actions.isEmpty { plan.actions += revisions.excess(keeping: Int(set["spec"]["revisionHistoryLimit"].int ?? 10), live: live) }
+        return plan
+    }
+
+    static func ordinal(_ pod: Node, of set: Node) -> Int64? {
+        guard pod.name.hasPrefix(set.name + "-") else { return nil }
+        let text = pod.name.dropFirst(set.name.count + 1)
+        guard let number = Int64(text), number >= 0, String(number) == text else { return nil }
+        return number
+    }
+}

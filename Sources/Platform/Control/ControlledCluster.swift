@@ -1,0 +1,19 @@
+package import ImageBuilder
+package import Tree
+
+/// What the control socket commands: a running cluster with its images and its registry.
+package protocol ControlledCluster: AnyObject, Sendable {
+    var directory: StateDirectory { get }
+    var registry: RegistryService { get }
+    var builder: ImageBuilder { get }
+
+    /// `name`, `version`, `pid`, `started`, `server`, `nodes`, `services`: what `ClusterStatus` makes of a view.
+    func status() async throws -> Node
+
+    /// Returns when the API answers and every node is Ready; says meanwhile what it waits for.
+    func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws
+
+    /// Ends the cluster: pods too, unless they are kept for the next daemon. Returns before the process ends; the process ends
+    /// soon after, without being asked again.
+    func stop(keeping: Bool, _ progress: @escaping @Sendable (String) -> Void) async throws
+}

@@ -1,0 +1,62 @@
+import Client
+package import Containers
+import Core
+import HostNetwork
+import Kubelet
+import Linux
+import Logging
+import Machinery
+import OCI
+import Synchronization
+
+/// The nodes of a cluster: the network between them, the container runtime beneath them, and a kubelet for each.
+package final class NodeFleet: Sendable {
+    package struct Options: Sendable {
+        package var clusterName = "jangada"
+        package var nodes = 1
+        package init() {}
+    }
+
+    private let options: Options
+    private let directory: StateDirectory
+    private let view: ClusterView
+    package let runtime: ContainerRuntime
+    let network: ClusterNetwork
+    private let kubelets: [Kubelet]
+    private let log = Logger(label: "nodes")
+
+    /// Makes or adopts the network and the nodes; kubelets declare what they read, so make it before the view runs.
+    init(_ options: Options, _ directory: StateDirectory, plan: NetworkPlan, view: ClusterView, client: any ClusterClient, images: ImageService) throws {
+        self.options = options
+        self.directory = directory
+        self.view = view
+        network = try ClusterNetwork(plan, host: NetworkNamespace.current())
+        runtime = try ContainerRuntime(stateDirectory: directory.containers, runtimeDirectory: "\(directory.run)/containers")
+        let nodeImages = NodeImages(store: images.images, layers: images.layers, client: images.client)
+        let machine = Machine.capacity(directory.root)
+        var kubelets: [Kubelet] = []
+        for index in 1...max(1, options.nodes) {
+            let name = options.nodes == 1 ? options.clusterName : "\(options.clusterName)-\(index)"
+            let node = try network.addNode(name)
+            var configuration = NodeConfiguration(
+                name: name, addresses: ["\(node.address)"], capacity: machine, podsDirectory: "\(directory.pods)/\(name)",
+                runtimeDirectory: "\(directory.run)/nodes/\(name)", logsDirectory: "\(directory.logs)/\(name)",
+                cgroup: "\(options.clusterName)/\(name)")
+            configuration.podCIDRs = ["\(node.podRange)"]
+            configuration.clusterDNS = ["\(plan.dnsAddress)"]
+            kubelets.append(
+                Kubelet(
+                    node: configuration, client: client, view: view, runtime: runtime, network: NodePodNetworking(node), images: nodeImages))
+        }
+        self.kubelets = kubelets
+    }
+
+    /// Takes over the containers that run, then works until cancelled.
+    func run() async throws {
+        let adopted = try await runtime.adoptAll()
+        log.info("containers adopted", metadata: ["sandboxes": "\(adopted.count)"])
+        await withTaskGroup(of: Void.self) { group in
+            for kubelet in kubelets { group.addTask { await kubelet.run() } }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import Client
+import Core
+import Kinds
+import Machinery
+import Tree
+
+/// Pods of lower priority that are to leave a node so that a pod fits there.
+package struct Preemption: Sendable {
+    package let node: String
+    package let victims: [PodInfo]
+}
+
+/// Finds the node where the least is lost by making room: fewest broken budgets, then the lowest priorities, then the fewest pods.
+struct PreemptionSearch {
+    enum Outcome { case success(Preemption), failure(String) }
+
+    private struct Candidate {
+        let node: String
+        let victims: [PodInfo]
+        let violations: Int
+    }
+
+    private let pod: PodInfo
+    private let cluster: SchedulingCluster
+    private let volumes: VolumeState
+    private let refusals: [(node: String, refusal: Refusal)]
+
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ refusals: [(node: String, refusal: Refusal)]) {
+        self.pod = pod
+        self.cluster = cluster
+        self.volumes = volumes
+        self.refusals = refusals
+    }
+
+    /// Whether pods of lower priority are on their way out of the node that the pod was promised.
+    static func victimsLeaving(_ pod: PodInfo, _ cluster: SchedulingCluster) -> Bool {
+        guard let node = cluster[pod.nominatedNode] else { return false }
+        return node.pods.values.contains { $0.isTerminating && $0.priority < pod.priority }
+    }
+
+    func run() -> Outcome {
+        if !pod.mayPreempt { return .failure("not eligible due to preemptionPolicy=Never.") }
+        if !pod.nominatedNode.isEmpty, PreemptionSearch.victimsLeaving(pod, cluster) {
+            return .failure("not eligible due to a terminating pod on the nominated node.")
+        }
+        var reasons: [[String]] = []
+        var candidates: [Candidate] = []
+        for (name, refusal) in refusals {
+            guard refusal.isResolvable, let node = cluster[name] else {
+                reasons.append(["Preemption is not helpful for scheduling"])
+                continue
+            }
+            switch victims(node) {
+            case .success(let candidate): candidates.append(candidate)
+            case .failure(let why): reasons.append(why.reasons)
+            }
+        }
+        guard let best = candidates.min(by: isBetter) else {
+            return .failure("0/\(refusals.count) nodes are available: \(SchedulerCore.histogram(reasons)).")
+        }
+        return .success(Preemption(node: best.node, victims: best.victims))
+    }
+
+    private struct Fruitless: Error { let reasons: [String] }
+
+    /// All lower ones away first; then, the dearest first, those come back that leave room.
+    private func victims(_ node: NodeInfo) -> Result<Candidate, Fruitless> {
+        let lower = node.pods.values.filter { $0.priority < pod.priority }
+        guard !lower.isEmpty else { return .failure(Fruitless(reasons: ["No preemption victims found for incoming pod"])) }
+        var emptied = node
+        for other in lower { emptied.remove(uid: other.uid) }
+        if let refusal = refusal(emptied) { return .failure(Fruitless(reasons: refusal.reasons)) }
+        let (violating, harmless) = split(lower.sorted(by: PreemptionSearch.isDearer))
+        var victims: [PodInfo] = []
+        var violations = 0
+        for (group, counts) in [(violating, true), (harmless, false)] {
+            for other in group {
+                var attempt = emptied
+                attempt.add(other)
+                if refusal(attempt) == nil {
+                    emptied = attempt
+                } else {
+                    victims.append(other)
+                    if counts { violations += 1 }
+                }
+            }
+        }
+        guard !victims.isEmpty else { return .failure(Fruitless(reasons: ["No preemption victims found for incoming pod"])) }
+        return .success(Candidate(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
+    }
+
+    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes).refusal(node) }
+
+    private static func isDearer(_ a: PodInfo, _ b: PodInfo) -> Bool {
+        a.priority != b.priority ? a.priority > b.priority : start(a) < start(b)
+    }
+
+    private static func start(_ pod: PodInfo) -> Timestamp {
+        pod.node["status"]["startTime"].string.flatMap { Timestamp(rfc3339: $0) } ?? pod.creation
+    }
+
+    /// Those whose eviction a budget does not allow any more, and the others.
+    private func split(_ pods: [PodInfo]) -> (violating: [PodInfo], harmless: [PodInfo]) {
+        var left = cluster.budgets.mapValues { $0["status"]["disruptionsAllowed"].int ?? 0 }
+        var violating: [PodInfo] = []
+        var harmless: [PodInfo] = []
+        for pod in pods {
+            var violates = false
+            for (key, budget) in cluster.budgets where key.namespace == pod.key.namespace && !pod.labels.isEmpty {
+                let selector = LabelSelector(object: budget["spec"]["selector"])
+                guard selector.matches(pod.labels), budget["status"]["disruptedPods"][pod.key.name].isNull else { continue }
+                left[key, default: 0] -= 1
+                if left[key, default: 0] < 0 { violates = true }
+            }
+            if violates { violating.append(pod) } else { harmless.append(pod) }
+        }
+        return (violating, harmless)
+    }
+
+    private func isBetter(_ a: Candidate, _ b: Candidate) -> Bool {
+        if a.violations != b.violations { return a.violations < b.violations }
+        let (x, y) = (a.victims[0].priority, b.victims[0].priority)
+        if x != y { return x < y }
+        func sum(_ candidate: Candidate) -> Int64 { candidate.victims.reduce(0) { $0 + $1.priority + Int64(Int32.max) + 1 } }
+        if sum(a) != sum(b) { return sum(a) < sum(b) }
+        if a.victims.count != b.victims.count { return a.victims.count < b.victims.count }
+        func earliest(_ candidate: Candidate) -> Timestamp? {
+            candidate.victims.filter { $0.priority == candidate.victims[0].priority }.map(PreemptionSearch.start).min()
+        }
+        if let i = earliest(a), let j = earliest(b), i != j { return i > j }
+        return a.node < b.node
+    }
+}

@@ -1,0 +1,169 @@
+package import Client
+package import Core
+import Kinds
+import Logging
+import Machinery
+import Schema
+import Synchronization
+import Tree
+
+/// Gives pods their nodes: one pod is decided at a time, bindings and reports run beside the decisions.
+package final class SchedulerService: Sendable {
+    private enum News: Sendable {
+        case change(ClusterView.Change)
+        case unbound(PodInfo)
+        case lost(PodInfo)
+    }
+
+    let view: ClusterView
+    let recorder: EventRecorder
+    let time: any TimeSource
+    let log = Logger(label: "scheduler")
+    private let schedulerNames: Set<String>
+    private let inbox = Mutex<[News]>([])
+    private let wakes: AsyncStream<Void>
+    private let wake: AsyncStream<Void>.Continuation
+
+    /// Declares and listens; nothing runs before `run`. `recorder` has the component `default-scheduler` and is run by the caller.
+    package init(
+        view: ClusterView, recorder: EventRecorder, schedulerNames: Set<String> = ["default-scheduler"], time: any TimeSource = SystemTime()
+    ) {
+        self.view = view
+        self.recorder = recorder
+        self.time = time
+        self.schedulerNames = schedulerNames
+        (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        for resource in SchedulerCore.resources {
+            view.listen(resource) { [self] change in tell(.change(change)) }
+            view.declare(resource)
+        }
+    }
+
+    private func tell(_ news: News) {
+        inbox.withLock { $0.append(news) }
+        wake.yield()
+    }
+
+    /// Schedules until cancelled.
+    package func run() async {
+        await view.synced()
+        await withDiscardingTaskGroup { group in
+            var core = SchedulerCore(schedulerNames: schedulerNames)
+            var signals = wakes.makeAsyncIterator()
+            var alarm: Timestamp?
+            while !Task.isCancelled {
+                hear(&core)
+                let now = time.now()
+                switch core.next(now: now) {
+                case .bind(let binding): group.addTask { await self.bind(binding) }
+                case .refuse(let refused): group.addTask { await self.report(refused) }
+                case nil:
+                    if let next = core.nextTime, alarm.map({ $0 <= now || $0 > next }) ?? true {
+                        alarm = next
+                        group.addTask { await self.ring(after: next - now) }
+                    }
+                    guard await signals.next() != nil else { break }
+                }
+                // Bindings run on the same threads: let them begin before the next thousand decisions are made.
+                await Task.yield()
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func ring(after delay: Duration) async {
+        try? await time.sleep(for: max(delay, .milliseconds(1)))
+        wake.yield()
+    }
+
+    private func hear(_ core: inout SchedulerCore) {
+        let news = inbox.withLock { inbox in
+            let news = inbox
+            inbox.removeAll()
+            return news
+        }
+        let now = time.now()
+        for item in news {
+            switch item {
+            case .change(let change): core.observe(change.resource, change.key, old: change.old, new: change.new, now: now)
+            case .unbound(let pod): core.unbind(pod, now: now)
+            case .lost(let pod): core.forget(pod, now: now)
+            }
+        }
+    }
+
+    // MARK: - Binding
+
+    private func bind(_ binding: SchedulerCore.Binding) async {
+        let pod = binding.pod
+        do {
+            try await bindVolumes(binding)
+            let target: Node = [
+                "apiVersion": "v1", "kind": "Binding",
+                "metadata": ["name": .string(pod.key.name), "namespace": .string(pod.key.namespace), "uid": .string(pod.uid)],
+                "target": ["apiVersion": "v1", "kind": "Node", "name": .string(binding.node)],
+            ]
+            _ = try await view.client.post(.pods, pod.key, subresource: "binding", target)
+            recorder.record(
+                Event(pod.node, reason: "Scheduled", message: "Successfully assigned \(pod.key.namespace)/\(pod.key.name) to \(binding.node)"))
+        } catch let error as APIError where error.code == 404 || error.code == 409 {
+            // Gone, or bound by another: the watch tells what became of it.
+            log.debug("binding refused", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
+            let current = try? await view.client.get(.pods, pod.key)
+            let isPending = current?.uid == pod.uid && current?["spec"]["nodeName"].isEmpty == true && current?.isBeingDeleted == false
+            tell(isPending ? .unbound(pod) : .lost(pod))
+        } catch {
+            if error is CancellationError { return }
+            log.warning("binding failed", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
+            await tellPod(pod, "\(error)", reason: "SchedulerError")
+            tell(.unbound(pod))
+        }
+    }
+
+    // MARK: - Refusing
+
+    private func report(_ refused: SchedulerCore.Refused) async {
+        let pod = refused.pod
+        if let preemption = refused.preemption { await preempt(pod, preemption) }
+        var status = Node.emptyMap
+        if let node = refused.preemption?.node { status["nominatedNodeName"] = .string(node) }
+        if refused.dropsNomination { status.setNull("nominatedNodeName") }
+        await tellPod(pod, refused.message, reason: "Unschedulable", status)
+    }
+
+    /// The event and the PodScheduled condition, which is written only when it says something else than before.
+    private func tellPod(_ pod: PodInfo, _ message: String, reason: String, _ more: Node = .emptyMap) async {
+        recorder.record(Event(pod.node, .warning, reason: "FailedScheduling", message: message))
+        guard let current = view.get(.pods, pod.key), current.uid == pod.uid else { return }
+        var changed = current
+        let isNew = PodConditions.set(&changed, type: "PodScheduled", status: "False", reason: reason, message: message, now: time.now())
+        guard isNew || !more.isEmpty else { return }
+        var status = more
+        if isNew, let condition = PodConditions.get(changed, "PodScheduled") { status["conditions"] = [condition] }
+        do {
+            _ = try await view.client.patch(
+                .pods, pod.key, .strategic, ["metadata": ["uid": .string(pod.uid)], "status": status], subresource: "status")
+        } catch {
+            log.debug("condition not written", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
+        }
+    }
+
+    private func preempt(_ pod: PodInfo, _ preemption: Preemption) async {
+        for victim in preemption.victims {
+            do {
+                guard var current = view.get(.pods, victim.key), current.uid == victim.uid else { continue }
+                PodConditions.set(
+                    &current, type: "DisruptionTarget", status: "True", reason: "PreemptionByScheduler",
+                    message: "default-scheduler: preempting to accommodate a higher priority pod", now: time.now())
+                if let condition = PodConditions.get(current, "DisruptionTarget") {
+                    _ = try await view.client.patch(.pods, victim.key, .strategic, ["status": ["conditions": [condition]]], subresource: "status")
+                }
+                _ = try await view.client.delete(.pods, victim.key, DeleteOptions(uid: victim.uid))
+                recorder.record(Event(victim.node, reason: "Preempted", message: "Preempted by pod \(pod.uid) on node \(preemption.node)"))
+            } catch let error as APIError where error.code == 404 {
+            } catch {
+                log.warning("victim not removed", metadata: ["pod": "\(victim.key)", "error": "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Core
+import Glibc
+import Platform
+import Tree
+
+struct ResetCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reset",
+        abstract: "Stop the cluster and delete everything of it.",
+        discussion: """
+            Deletes objects, volumes, images, registries and keys, and takes the context out of your kubeconfig. A cluster that is
+            not running is started for a moment, so that it clears away what it left on the machine.
+
+            Example:
+              sudo jangada reset --yes
+            """)
+
+    @OptionGroup var cluster: ClusterOptions
+    @Flag(name: .shortAndLong, help: "Do not ask.")
+    var yes = false
+
+    func run() async throws {
+        guard geteuid() == 0 else { throw CommandFailure("deleting the cluster needs root", hint: "sudo jangada reset") }
+        let directory = cluster.directory
+        guard FileSystem.exists(directory.root) || FileSystem.exists(directory.run) else {
+            Terminal.output.line("There is nothing to delete.")
+            return
+        }
+        try confirm()
+        let name = (try? ClusterSettings(directory))?.name ?? "jangada"
+        if !(await cluster.control.isRunning()), FileSystem.exists(directory.database) {
+            // The daemon knows what it made. Where it cannot start, the files still go.
+            do { try await Progress.show("clearing up") { _ in try await clearUp() } } catch let failure as CommandFailure {
+                Terminal.error.line("\(Terminal.error.style.yellow("warning:")) \(failure.message)")
+            }
+        }
+        if await cluster.control.isRunning() {
+            var down = DownCommand()
+            down.cluster = cluster
+            down.keep = false
+            try await down.stop()
+        }
+        try FileSystem.removeTree(directory.run)
+        try FileSystem.removeTree(directory.root)
+        try UserKubeconfig().remove(name)
+        Terminal.output.line("The cluster and everything of it is deleted.")
+    }
+
+    private func clearUp() async throws {
+        let daemon = DaemonProcess(directory: cluster.directory)
+        try await daemon.waitForSocket(try daemon.start(), cluster.control)
+    }
+
+    private func confirm() throws {
+        guard !yes else { return }
+        guard isatty(STDIN_FILENO) == 1 else {
+            throw CommandFailure("this deletes the cluster, and nobody is there to ask", hint: "sudo jangada reset --yes")
+        }
+        Terminal.error.write("Delete the cluster with its objects, volumes, images and registries? [y/N] ")
+        guard ["y", "yes"].contains(readLine()?.lowercased()) else { throw CommandFailure("nothing was deleted") }
+    }
+}
