@@ -15,14 +15,14 @@ import Tree
 
     @Test func servicesBecomeVariables() throws {
         let service = try Node(
-            yaml: "metadata: {name: my-db, namespace: n}\nspec: {clusterIP: 10.0.0.1, ports: [{name: sql-main, port: 5432, protocol: TCP}, {port: 53, protocol: UDP}]}")
-        let variables = Dictionary(ServiceEnvironment.variables([service], namespace: "n", links: true), uniquingKeysWith: { $1 })
+            yaml: "metadata: {name: my-db, namespace: shop}\nspec: {clusterIP: 10.0.0.1, ports: [{name: sql-main, port: 5432, protocol: TCP}, {port: 53, protocol: UDP}]}")
+        let variables = Dictionary(ServiceEnvironment.variables([service], namespace: "shop", links: true), uniquingKeysWith: { $1 })
         #expect(variables["MY_DB_SERVICE_HOST"] == "10.0.0.1")
         #expect(variables["MY_DB_SERVICE_PORT"] == "5432")
         #expect(variables["MY_DB_SERVICE_PORT_SQL_MAIN"] == "5432")
         #expect(variables["MY_DB_PORT"] == "tcp://10.0.0.1:5432")
         #expect(variables["MY_DB_PORT_53_UDP_PROTO"] == "udp")
-        #expect(ServiceEnvironment.variables([service], namespace: "n", links: false).isEmpty)
+        #expect(ServiceEnvironment.variables([service], namespace: "shop", links: false).isEmpty)
         #expect(ServiceEnvironment.variables([service], namespace: "other", links: true).isEmpty)
     }
 

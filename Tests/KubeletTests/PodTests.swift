@@ -1,6 +1,8 @@
+import APIServer
 import Client
 import Containers
 import Core
+import HostNetwork
 import Linux
 import Machinery
 import OCI

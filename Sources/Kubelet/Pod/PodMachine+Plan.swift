@@ -84,7 +84,7 @@ extension PodMachine {
             if let end = track.crash.end(since: finished, now: now) {
                 // The exit itself is to be seen before the waiting for the next run is.
                 let shown = finished + .seconds(1)
-                guard shown <= now || track.waiting != nil else { return wake(at: min(shown, end)) }
+                guard shown <= now || track.waiting?.reason == "CrashLoopBackOff" else { return wake(at: min(shown, end)) }
                 announceCrash(name, &track, &out)
                 return wake(at: end)
             }

@@ -18,5 +18,6 @@ struct KubeletParts: Sendable {
     let threads = BlockingThreads(limit: 8)
     /// For connections of probes and port-forwards, which may block until they time out.
     let dialing = BlockingThreads(limit: 32)
+    let startedAt = Timestamp.now()
     let log: Logger
 }

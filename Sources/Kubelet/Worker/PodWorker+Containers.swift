@@ -140,6 +140,7 @@ extension PodWorker {
 }
 
 extension ContainerState {
+    var isRunning: Bool { if case .running = self { true } else { false } }
     var ended: ContainerExit? { if case .exited(let exit) = self { exit } else { nil } }
 }
 
