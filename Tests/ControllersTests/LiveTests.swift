@@ -62,6 +62,26 @@ import Tree
         }
     }
 
+    @Test func refusedPodsAreToldInConditionsAndAnEvent() async throws {
+        try await LiveCluster.run { cluster in
+            var deployment = LiveTests.deployment
+            deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "forbidden"
+            _ = try await cluster.client.create(.deployments, namespace: "default", deployment)
+            let key = ObjectKey("default", "web")
+            try await cluster.until("failure told") {
+                cluster.view.get(.deployments, key)?["status"].condition("ReplicaFailure")?["reason"].string == "FailedCreate"
+            }
+            let message = cluster.view.get(.deployments, key)?["status"].condition("ReplicaFailure")?["message"].string ?? ""
+            #expect(message.contains("is forbidden: exceeded quota"))
+            for _ in 0..<200 {
+                let events = try await cluster.client.list(.events, ListOptions(namespace: "default")).items
+                if events.contains(where: { $0["reason"].string == "FailedCreate" && $0["message"].string?.hasPrefix("Error creating: pods ") == true }) { return }
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            Issue.record("no event FailedCreate")
+        }
+    }
+
     @Test func deletedDeploymentTakesItsSetsAndPodsWithIt() async throws {
         try await LiveCluster.run { cluster in
             try await cluster.addNode("n1")

@@ -1,7 +1,7 @@
 package import Client
 package import Core
 import Kinds
-import Machinery
+package import Machinery
 import Schema
 import Tree
 
@@ -50,6 +50,10 @@ package struct DaemonSets: Controller {
         let live = Set(claim.objects.compactMap { $0.labels["controller-revision-hash"] })
         if isManaged { plan.actions += revisions.excess(keeping: Int(set["spec"]["revisionHistoryLimit"].int ?? 10), live: live) }
         return plan
+    }
+
+    package func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action] {
+        Revisions.collision(of, error, state.get(.daemonSets, key)).map { [.updateStatus(.daemonSets, $0)] } ?? []
     }
 
     /// The pod of a node, or of what a node would be asked with.

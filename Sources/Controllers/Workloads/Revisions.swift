@@ -52,7 +52,12 @@ struct Revisions {
         all.append(update)
     }
 
-    var isNew: Bool { if case .create = action { true } else { false } }
+    /// The owner with one collision more, when the name of its revision turned out to be taken: the next hash differs.
+    static func collision(_ refused: Action, _ error: APIError, _ owner: Node?) -> Node? {
+        guard case .create(.controllerRevisions, _, _) = refused, error.reason == "AlreadyExists", var owner else { return nil }
+        owner["status"]["collisionCount"] = .int((owner["status"]["collisionCount"].int ?? 0) + 1)
+        return owner
+    }
 
     /// What a rollback patches back.
     static func data(_ owner: Node) -> Node {

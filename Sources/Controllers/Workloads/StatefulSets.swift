@@ -1,7 +1,7 @@
 package import Client
 package import Core
 import Kinds
-import Machinery
+package import Machinery
 package import Schema
 import Tree
 
@@ -39,6 +39,10 @@ package struct StatefulSets: Controller {
         let live = Set(claim.objects.compactMap { $0.labels["controller-revision-hash"] } + [status["currentRevision"].string ?? ""])
         if members.actions.isEmpty { plan.actions += revisions.excess(keeping: Int(set["spec"]["revisionHistoryLimit"].int ?? 10), live: live) }
         return plan
+    }
+
+    package func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action] {
+        Revisions.collision(of, error, state.get(.statefulSets, key)).map { [.updateStatus(.statefulSets, $0)] } ?? []
     }
 
     static func ordinal(_ pod: Node, of set: Node) -> Int64? {
