@@ -24,6 +24,7 @@ extension APIServer {
                 return try await handler.handle(request, resource, self)
             }
         }
+        if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         switch info.verb {
         case "get": try get(request, resource)
         case "list": try list(request, resource)
