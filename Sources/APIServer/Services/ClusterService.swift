@@ -1,6 +1,6 @@
 package import Client
 import Core
-package import Machinery
+import Machinery
 import Schema
 import Tree
 

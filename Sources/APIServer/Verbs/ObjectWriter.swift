@@ -17,6 +17,10 @@ package struct WriteContext: Sendable {
     package var user: UserInfo
     package var options: WriteOptions
     package var warn: @Sendable (String) -> Void
+    /// The configuration of server-side apply brings its managed fields along.
+    var isApply = false
+    /// The subresource that the fields are written through, where it is not the one that the object is written through.
+    var fieldsThrough: String?
 
     package init(user: UserInfo, options: WriteOptions = WriteOptions(), warn: @escaping @Sendable (String) -> Void = { _ in }) {
         self.user = user
@@ -75,6 +79,7 @@ package final class ObjectWriter: Sendable {
         if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
         strategy.prepareCreate(&object)
         checks.complete(&object, resource)
+        if !context.isApply { FieldOwnership(resource, subresource: "", now: time.now()).record(&object, old: .null, by: context.options.fieldManager) }
         var request = AdmissionRequest(
             operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null, user: context.user,
             isDryRun: context.options.isDryRun, warn: context.warn)
@@ -143,6 +148,10 @@ package final class ObjectWriter: Sendable {
         ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
         strategy.prepareUpdate(&object, old: old, subresource: subresource)
         checks.complete(&object, resource)
+        let through = context.fieldsThrough ?? subresource
+        if !context.isApply, FieldOwnership.tracks(through) {
+            FieldOwnership(resource, subresource: through, now: time.now()).record(&object, old: old, by: context.options.fieldManager)
+        }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
             user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)

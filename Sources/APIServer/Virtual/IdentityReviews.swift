@@ -1,5 +1,6 @@
 import Core
 package import Machinery
+import Schema
 package import Store
 package import Tree
 
