@@ -24,6 +24,7 @@ extension APIServer {
                 return try await handler.handle(request, resource, self)
             }
         }
+        if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         switch info.verb {
         case "get": try get(request, resource)
         case "list": try list(request, resource)
@@ -126,6 +127,10 @@ extension APIServer {
         let bytes = try await RequestBody.read(request)
         let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
         let info = request.info
+        if patch.kind == .apply { return try await apply(request, resource, patch.configuration, context, rendering) }
+        if context.options.force != nil {
+            throw WriteOptions.invalid(.forbidden("force", "may not be specified for non-apply patch"))
+        }
         let writer = parts.writer
         let change: ObjectWriter.Change = { current throws(APIError) in
             let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
@@ -136,6 +141,21 @@ extension APIServer {
         }
         let written = try await writer.update(
             resource, namespace: namespace(request, resource), name: info.name, subresource: info.subresource, context, change)
+        try respond(request, written, rendering)
+    }
+
+    private func apply(
+        _ request: APIRequest, _ resource: ServedResource, _ configuration: Node, _ context: WriteContext, _ rendering: Rendering
+    ) async throws(APIError) {
+        if (request.first("fieldManager") ?? "").isEmpty { throw WriteOptions.invalid(.required("fieldManager", "is required for apply patch")) }
+        var context = context
+        context.isApply = true
+        let info = request.info
+        let namespace = namespace(request, resource)
+        let verb = try ApplyVerb(configuration, resource, subresource: info.subresource, namespace: namespace, name: info.name, parts.writer, context)
+        let change: ObjectWriter.Change = { (current) throws(APIError) in try verb.change(current) }
+        let written = try await parts.writer.update(
+            resource, namespace: namespace, name: info.name, subresource: info.subresource, context, createIfAbsent: change, change)
         try respond(request, written, rendering)
     }
 

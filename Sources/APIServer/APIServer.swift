@@ -17,11 +17,14 @@ package final class APIServer: HTTPHandler {
         package var authorizer: RBACAuthorizer
         package var conversion: any VersionConversion
         package var subresources: [String: any SubresourceHandler]
+        /// By collection: resources that the store does not hold.
+        package var virtuals: [String: any VirtualResource]
         package var health: HealthChecks
 
         package init(
             store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
-            conversion: any VersionConversion, subresources: [String: any SubresourceHandler], health: HealthChecks
+            conversion: any VersionConversion, subresources: [String: any SubresourceHandler], virtuals: [String: any VirtualResource] = [:],
+            health: HealthChecks
         ) {
             self.store = store
             self.catalog = catalog
@@ -30,6 +33,7 @@ package final class APIServer: HTTPHandler {
             self.authorizer = authorizer
             self.conversion = conversion
             self.subresources = subresources
+            self.virtuals = virtuals
             self.health = health
         }
     }

@@ -31,7 +31,7 @@ package final class InProcessClient: ClusterClient {
     private var context: WriteContext {
         var options = WriteOptions()
         options.fieldValidation = .ignore
-        options.fieldManager = user.name
+        options.fieldManager = user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
         return WriteContext(user: user, options: options)
     }
 

@@ -15,6 +15,9 @@ package final class ControlPlane: Sendable {
         package var host = "127.0.0.1"
         package var port = 6443
         package var serviceCIDR = "10.96.0.0/16"
+        /// Where pods and nodes reach the API: what the `kubernetes` service leads to. Port nil: the one listened on.
+        package var advertisedAddress = "127.0.0.1"
+        package var advertisedPort: Int?
         package init(location: Store.Location) { self.location = location }
     }
 
@@ -24,6 +27,8 @@ package final class ControlPlane: Sendable {
     /// Nodes add themselves, so that logs and sessions reach them.
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
+    private let services: ServiceAllocation
+    private let options: Options
     private let server: HTTPServer
     private let log = Logger(label: "controlplane")
 
@@ -32,8 +37,15 @@ package final class ControlPlane: Sendable {
         catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
         let tokens = ServiceAccountTokens(key: pki.serviceAccountKey, store: store)
+        self.options = options
+        guard let services = ServiceAllocation(cidr: options.serviceCIDR, store: store) else {
+            throw APIError.badRequest("the range of service addresses \(options.serviceCIDR) is not an IPv4 prefix of 8 to 30 bits")
+        }
+        self.services = services
+        let authorizer = RBACAuthorizer(store: store)
         writer = ObjectWriter(
-            store: store, admission: AdmissionChain([]), conversion: conversion, checks: ObjectChecks())
+            store: store, admission: .standard(store, authorizer), stages: ["services": services],
+            charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
         posts = [
             "pods/binding": BindingAction(writer: writer), "pods/eviction": EvictionAction(writer: writer, catalog: catalog, store: store),
             "serviceaccounts/token": TokenAction(tokens: tokens, store: store),
@@ -47,10 +59,26 @@ package final class ControlPlane: Sendable {
         let health = HealthChecks(serviceAccountKey: tokens.publicKey)
         let api = APIServer(
             .init(
-                store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: RBACAuthorizer(store: store),
-                conversion: conversion, subresources: subresources, health: health))
+                store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
+                conversion: conversion, subresources: subresources,
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"]), health: health))
         server = HTTPServer(
             listeners: [.tcp(host: options.host, port: options.port)], tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
+    }
+
+    /// The resources that are answered without the store.
+    private static func virtuals(
+        _ store: Store, _ catalog: ResourceCatalog, _ authorizer: RBACAuthorizer, _ tokens: ServiceAccountTokens, _ binding: (any PostSubresource)?
+    ) -> [String: any VirtualResource] {
+        var out: [String: any VirtualResource] = [
+            "authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own),
+            "authorization.k8s.io/subjectaccessreviews": AccessReviews(authorizer, .named),
+            "authorization.k8s.io/localsubjectaccessreviews": AccessReviews(authorizer, .local),
+            "authorization.k8s.io/selfsubjectrulesreviews": RulesReview(authorizer), "authentication.k8s.io/selfsubjectreviews": SelfReview(),
+            "authentication.k8s.io/tokenreviews": TokenReview(tokens), "componentstatuses": ComponentStatuses(store),
+        ]
+        if let binding { out["bindings"] = NamespaceBindings(binding, catalog: catalog) }
+        return out
     }
 
     /// The API as one of this process's parts sees it.
@@ -64,6 +92,10 @@ package final class ControlPlane: Sendable {
     package func start() async throws -> [String] {
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
+        try await ClusterService(
+            client: client(as: "system:apiserver"), address: options.advertisedAddress, port: options.advertisedPort ?? port,
+            serviceAddress: services.firstAddress, cidr: services.cidr
+        ).ensure()
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

@@ -98,6 +98,16 @@ struct Rendering: Sendable {
         return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": metadata.node, "items": .list(items)])]
     }
 
+    /// A list of objects that no store holds.
+    func virtualList(_ objects: [Node]) throws(APIError) -> [UInt8] {
+        if format.shape == .table { return try encode(try table(objects, listMetadata: [:])) }
+        var items = objects
+        for index in items.indices { Rendering.dropType(&items[index]) }
+        return try encode([
+            "kind": .string(resource.resource.listKind), "apiVersion": .string(resource.resource.gvk.apiVersion), "metadata": [:], "items": .list(items),
+        ])
+    }
+
     /// Items of a typed list carry neither kind nor apiVersion; a custom resource's items carry both.
     private static func dropType(_ node: inout Node) {
         node.remove("kind")

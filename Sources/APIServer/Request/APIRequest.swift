@@ -85,7 +85,7 @@ package struct WriteOptions: Sendable {
         force = request.first("force").map { $0 != "false" && $0 != "0" }
     }
 
-    private static func invalid(_ error: FieldError) -> APIError {
+    static func invalid(_ error: FieldError) -> APIError {
         .invalid(kind: "PatchOptions", group: "meta.k8s.io", name: "", errors: [error])
     }
 }

@@ -18,7 +18,8 @@ package struct ScaleSubresource: SubresourceHandler {
             }
             server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: try rendering.served(record))), rendering)
         case "update", "patch":
-            let context = try server.context(request)
+            var context = try server.context(request)
+            context.fieldsThrough = "scale"
             let make = try await change(request, resource, server, context)
             let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { current throws(APIError) in
                 let scale = try make(ScaleSubresource.scale(of: current))

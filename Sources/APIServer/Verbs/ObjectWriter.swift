@@ -17,6 +17,10 @@ package struct WriteContext: Sendable {
     package var user: UserInfo
     package var options: WriteOptions
     package var warn: @Sendable (String) -> Void
+    /// The configuration of server-side apply brings its managed fields along.
+    var isApply = false
+    /// The subresource that the fields are written through, where it is not the one that the object is written through.
+    var fieldsThrough: String?
 
     package init(user: UserInfo, options: WriteOptions = WriteOptions(), warn: @escaping @Sendable (String) -> Void = { _ in }) {
         self.user = user
@@ -31,17 +35,19 @@ package final class ObjectWriter: Sendable {
     let store: Store
     let admission: AdmissionChain
     let stages: [String: any CommitStage]
+    let charge: (any CommitCharge)?
     let conversion: any VersionConversion
     let time: any TimeSource
     let checks: ObjectChecks
 
     package init(
-        store: Store, admission: AdmissionChain, stages: [String: any CommitStage] = [:], conversion: any VersionConversion, checks: ObjectChecks,
-        time: any TimeSource = SystemTime()
+        store: Store, admission: AdmissionChain, stages: [String: any CommitStage] = [:], charge: (any CommitCharge)? = nil,
+        conversion: any VersionConversion, checks: ObjectChecks, time: any TimeSource = SystemTime()
     ) {
         self.store = store
         self.admission = admission
         self.stages = stages
+        self.charge = charge
         self.conversion = conversion
         self.checks = checks
         self.time = time
@@ -73,6 +79,7 @@ package final class ObjectWriter: Sendable {
         if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
         strategy.prepareCreate(&object)
         checks.complete(&object, resource)
+        if !context.isApply { FieldOwnership(resource, subresource: "", now: time.now()).record(&object, old: .null, by: context.options.fieldManager) }
         var request = AdmissionRequest(
             operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null, user: context.user,
             isDryRun: context.options.isDryRun, warn: context.warn)
@@ -86,11 +93,17 @@ package final class ObjectWriter: Sendable {
             try await admission.validate(request)
             for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             if context.options.isDryRun {
+                _ = try charge?.commands(for: request)
                 reservation?.cancel()
                 return .unsaved(object, created: true)
             }
             let key = Key(resource.collection, namespace: namespace, name: object.name)
-            let record = try await commit(.create(key, try draft(object, resource)), resource, name: object.name)
+            let record: Record
+            do { record = try await commit(.create(key, try draft(object, resource)), charging: request) } catch let error as StoreError {
+                throw error.apiError(resource, name: object.name)
+            } catch {
+                throw error as? APIError ?? .internalError("\(error)")
+            }
             reservation?.keep()
             return .stored(record, created: true)
         } catch {
@@ -135,6 +148,10 @@ package final class ObjectWriter: Sendable {
         ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
         strategy.prepareUpdate(&object, old: old, subresource: subresource)
         checks.complete(&object, resource)
+        let through = context.fieldsThrough ?? subresource
+        if !context.isApply, FieldOwnership.tracks(through) {
+            FieldOwnership(resource, subresource: through, now: time.now()).record(&object, old: old, by: context.options.fieldManager)
+        }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
             user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)
@@ -149,10 +166,11 @@ package final class ObjectWriter: Sendable {
             try await admission.validate(request)
             for warning in strategy.warnings(object, old: old) { context.warn(warning) }
             if context.options.isDryRun || ObjectMetadata.isSame(object, old) {
+                if context.options.isDryRun { _ = try charge?.commands(for: request) }
                 reservation?.cancel()
                 return .unsaved(context.options.isDryRun ? object : old, created: false)
             }
-            guard let written = try await commitUpdate(object, record, resource) else {
+            guard let written = try await commitUpdate(object, record, resource, request) else {
                 reservation?.cancel()
                 return nil
             }
@@ -165,18 +183,39 @@ package final class ObjectWriter: Sendable {
     }
 
     /// An object under deletion whose last finalizer went, and whose grace is over, goes with this write.
-    private func commitUpdate(_ object: Node, _ record: Record, _ resource: ServedResource) async throws(APIError) -> Written? {
+    private func commitUpdate(
+        _ object: Node, _ record: Record, _ resource: ServedResource, _ request: AdmissionRequest
+    ) async throws(APIError) -> Written? {
         let draft = try draft(object, resource)
         let isFinished = ObjectMetadata.isFinished(object, strategy(resource).traits)
         let command: Command =
             isFinished ? .delete(record.key, draft, expected: record.revision) : .update(record.key, draft, expected: record.revision)
         do {
-            let written = try await store.commit(command)
+            let written = try await commit(command, charging: isFinished ? nil : request)
             if isFinished { stages[resource.collection]?.released(object) }
             return .stored(written, created: false)
-        } catch {
+        } catch let error as StoreError {
             if case .conflict = error { return nil }
             throw error.apiError(resource, name: record.key.name)
+        } catch {
+            throw error as? APIError ?? .internalError("\(error)")
+        }
+    }
+
+    /// Commits a write together with what is charged for it; a charge that lost a race is made again. Throws `StoreError` and `APIError`.
+    private func commit(_ command: Command, charging request: AdmissionRequest?) async throws -> Record {
+        guard let charge, let request else { return try await store.commit(command) }
+        while true {
+            let extra = try charge.commands(for: request)
+            guard !extra.isEmpty else { return try await store.commit(command) }
+            do {
+                guard let record = try await store.commit([command] + extra).first else { throw APIError.internalError("a write without a record") }
+                return record
+            } catch StoreError.conflict(let record) where record.key.resource == "resourcequotas" && request.resource.collection != "resourcequotas" {
+                continue
+            } catch StoreError.notFound(let key) where key.resource == "resourcequotas" && request.resource.collection != "resourcequotas" {
+                continue
+            }
         }
     }
 
@@ -189,10 +228,6 @@ package final class ObjectWriter: Sendable {
 
     func draft(_ object: Node, _ resource: ServedResource) throws(APIError) -> Draft {
         ObjectDraft.make(resource.isStorageVersion ? object : try conversion.store(object, from: resource), resource)
-    }
-
-    func commit(_ command: Command, _ resource: ServedResource, name: String) async throws(APIError) -> Record {
-        do { return try await store.commit(command) } catch { throw error.apiError(resource, name: name) }
     }
 }
 

@@ -1,0 +1,46 @@
+package import Machinery
+import Schema
+package import Tree
+
+/// A resource of which nothing is stored: questions about permissions, who one is, the state of components.
+package protocol VirtualResource: Sendable {
+    /// `object` is decoded and has its defaults. Returns what the client is answered.
+    func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node
+    func list(_ resource: ServedResource, namespace: String) throws(APIError) -> [Node]
+    /// The status code of an answered creation.
+    var createdStatus: Int { get }
+}
+
+extension VirtualResource {
+    package func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node {
+        throw .methodNotSupported(resource.plural, group: resource.group, action: "create")
+    }
+    package func list(_ resource: ServedResource, namespace: String) throws(APIError) -> [Node] {
+        throw .methodNotSupported(resource.plural, group: resource.group, action: "list")
+    }
+    package var createdStatus: Int { 201 }
+}
+
+extension APIServer {
+    /// Answers for a resource that has no objects in the store, before the verbs that work on the store.
+    func virtual(_ request: APIRequest, _ resource: ServedResource, _ handler: any VirtualResource) async throws(APIError) {
+        let rendering = try rendering(request, resource)
+        let namespace = resource.isNamespaced ? request.info.namespace : ""
+        switch request.info.verb {
+        case "create":
+            guard request.info.name.isEmpty else { throw .methodNotSupported(resource.plural, group: resource.group, action: "create") }
+            let context = try context(request)
+            let object = try await decodeBody(request, resource, context)
+            let answer = try await handler.create(object, resource, namespace: namespace, context)
+            respond(request, status: handler.createdStatus, body: try rendering.object(answer), rendering)
+        case "list":
+            respond(request, body: try rendering.virtualList(try handler.list(resource, namespace: namespace)), rendering)
+        case "get":
+            guard let found = try handler.list(resource, namespace: namespace).first(where: { $0.name == request.info.name }) else {
+                throw .notFound(resource.plural, group: resource.group, name: request.info.name)
+            }
+            respond(request, body: try rendering.object(found), rendering)
+        default: throw .methodNotSupported(resource.plural, group: resource.group, action: request.info.verb)
+        }
+    }
+}
