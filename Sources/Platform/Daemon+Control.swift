@@ -1,7 +1,7 @@
 import Client
 import Core
 import HostNetwork
-package import ImageBuilder
+import ImageBuilder
 import Linux
 import Machinery
 package import Tree

@@ -7,6 +7,7 @@ package import ImageBuilder
 import Linux
 import Logging
 import Machinery
+import OCI
 import Scheduler
 import Schema
 import Store
