@@ -16,6 +16,8 @@ package final class ControlPlane: Sendable {
         package var port = 6443
         package var serviceCIDR = "10.96.0.0/16"
         /// Where pods and nodes reach the API: what the `kubernetes` service leads to. Port nil: the one listened on.
+        /// More addresses to listen on, for pods: of links that are there when `start` is called.
+        package var furtherHosts: [String] = []
         package var advertisedAddress = "127.0.0.1"
         package var advertisedPort: Int?
         package init(location: Store.Location) { self.location = location }
@@ -63,7 +65,7 @@ package final class ControlPlane: Sendable {
                 conversion: conversion, subresources: subresources,
                 virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"]), health: health))
         server = HTTPServer(
-            listeners: [.tcp(host: options.host, port: options.port)], tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
+            listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
 
     /// The resources that are answered without the store.

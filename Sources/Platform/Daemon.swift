@@ -37,9 +37,14 @@ package final class Daemon: Sendable {
         self.settings = settings
         self.directory = directory
         try directory.prepare()
-        let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["10.96.0.1"]))
+        network = try Daemon.plan(directory)
+        let hostAddress = "\(network.hostAddress)"
+        let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["10.96.0.1", hostAddress]))
         var options = ControlPlane.Options(location: settings.location(directory))
         options.port = settings.port
+        // Pods come in by the cluster's own link; with port 0 the two would differ.
+        if settings.port != 0 { options.furtherHosts = [hostAddress] }
+        options.advertisedAddress = hostAddress
         plane = try ControlPlane(options, pki: pki)
         view = ClusterView(client: plane.client(as: "system:kube-controller-manager"))
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki))
@@ -48,7 +53,6 @@ package final class Daemon: Sendable {
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
         builder = try ImageBuilder(images: registry.images.images, layers: registry.images.layers, sandbox: nil)
         registry.images.keepAlive { [builder] in try builder.live() }
-        network = try Daemon.plan(directory)
         for resource in ClusterStatus.resources { view.declare(resource) }
         var fleet = NodeFleet.Options()
         fleet.clusterName = settings.name
