@@ -1,6 +1,5 @@
 import Machinery
 
-
 /// Which strategy a kind follows. Kinds that need code of their own register it here, one line each; versions share.
 package enum KindStrategies {
     package static func of(group: String, kind: String) -> any KindStrategy {
@@ -25,17 +24,18 @@ package enum KindStrategies {
         "/Event": traits { $0.allowsCreateOnUpdate = true },
         "events.k8s.io/Event": traits { $0.allowsCreateOnUpdate = true },
         "/LimitRange": traits { $0.allowsCreateOnUpdate = true },
-        "/PersistentVolume": traits { $0.returnsDeletedObject = true },
-        "/PersistentVolumeClaim": traits { $0.returnsDeletedObject = true },
+        "/Pod": PodStrategy(),
+        "/PersistentVolume": PersistentVolumeStrategy(),
+        "/PersistentVolumeClaim": PersistentVolumeClaimStrategy(),
         "/ResourceQuota": traits { $0.returnsDeletedObject = true },
         "/PodTemplate": traits { $0.returnsDeletedObject = true; $0.hasGeneration = true },
-        "/ReplicationController": traits { $0.hasGeneration = true; $0.orphansByDefault = true },
-        "apps/Deployment": generation,
-        "apps/ReplicaSet": generation,
-        "apps/StatefulSet": generation,
-        "apps/DaemonSet": generation,
-        "batch/Job": generation,
-        "batch/CronJob": generation,
+        "/ReplicationController": ReplicaStrategy(isController: true),
+        "apps/Deployment": DeploymentStrategy(),
+        "apps/ReplicaSet": ReplicaStrategy(),
+        "apps/StatefulSet": StatefulSetStrategy(),
+        "apps/DaemonSet": DaemonSetStrategy(),
+        "batch/Job": JobStrategy(),
+        "batch/CronJob": CronJobStrategy(),
         "coordination.k8s.io/Lease": traits { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
         "discovery.k8s.io/EndpointSlice": generation,
         "networking.k8s.io/Ingress": generation,
