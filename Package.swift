@@ -114,6 +114,8 @@ let package = Package(
         tests(
             "KubeletTests",
             ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "Linux", "Tree", "Core", "sandbox-probe"]),
+        tests(
+            "PlatformNetworkTests", ["Platform", "HostNetwork", "APIServer", "Store", "Client", "Controllers", "Machinery", "Schema", "Linux", "Tree", "Core"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),

@@ -17,6 +17,8 @@ package final class ClusterNetwork: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Held while Services are programmed, so that a node that comes meanwhile misses no change.
+    private let programming = Mutex(())
     private let podRangeLength: Int
 
     package init(_ plan: NetworkPlan, host: NetworkNamespace, podRangeLength: Int = 24, resolvers: ResolverFile? = nil)
@@ -44,12 +46,14 @@ package final class ClusterNetwork: Sendable {
         else { throw SystemFailure("add node", name, errno: 34, hint: "no node address is left for the pod range \(range)") }
         let node = try NodeNetwork(name, address: plan.nodeRange.address(index + 2), podRange: range, on: hostLink, warmPods: warmPods)
         try dns.add(name, node.namespace)
-        let (services, areKnown) = state.withLock { state in
-            state.nodes[name] = node
-            return (Array(state.services.values), state.servicesAreKnown)
+        try programming.withLock { _ throws(SystemFailure) in
+            let (services, areKnown) = state.withLock { state in
+                state.nodes[name] = node
+                return (Array(state.services.values), state.servicesAreKnown)
+            }
+            // Before the first list is known an adopted node keeps what it has.
+            if areKnown { try node.services.replaceAll(services) }
         }
-        // Before the first list is known an adopted node keeps what it has.
-        if areKnown { try node.services.replaceAll(services) }
         try setPeers()
         return node
     }
@@ -93,8 +97,10 @@ package final class ClusterNetwork: Sendable {
             state.servicesAreKnown = true
             return Array(state.nodes.values)
         }
-        try hostLink.services.replaceAll(services)
-        for node in nodes { try node.services.replaceAll(services) }
+        try programming.withLock { _ throws(SystemFailure) in
+            try hostLink.services.replaceAll(services)
+            for node in nodes { try node.services.replaceAll(services) }
+        }
     }
 
     package func updateServices(_ changed: [ServicePort], removed: [ServicePort.ID] = []) throws(SystemFailure) {
@@ -103,8 +109,10 @@ package final class ClusterNetwork: Sendable {
             for service in changed { state.services[service.id] = service }
             return Array(state.nodes.values)
         }
-        try hostLink.services.update(changed, removed: removed)
-        for node in nodes { try node.services.update(changed, removed: removed) }
+        try programming.withLock { _ throws(SystemFailure) in
+            try hostLink.services.update(changed, removed: removed)
+            for node in nodes { try node.services.update(changed, removed: removed) }
+        }
     }
 
     /// Lets go of everything in this process; the kernel keeps the network.

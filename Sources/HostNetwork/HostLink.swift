@@ -153,7 +153,9 @@ extension HostLink {
             var found = links.filter { $0.name == plan.link }.map { "link \($0.name)" }
             let tables = try Nftables(table: plan.table).tables().filter { $0 == plan.table }
             found += tables.map { "nftables table \($0)" }
-            found += try routes.routes().filter { $0.protocolID == RouteBatch.routeProtocol }.map { "route \($0.destination)" }
+            // Other clusters' routes lead by other clusters' links.
+            let own = links.first { $0.name == plan.link }?.index
+            found += try routes.routes().filter { $0.protocolID == RouteBatch.routeProtocol && $0.link == own }.map { "route \($0.destination)" }
             for name in try directory.names() {
                 found.append(directory.isPinned(name) ? "network namespace \(directory.file(name))" : "file \(directory.file(name))")
             }

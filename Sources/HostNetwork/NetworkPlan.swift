@@ -19,34 +19,69 @@ package struct NetworkPlan: Sendable, Equatable {
     /// Whether node ports answer on the machine's outer addresses too, not only to its own processes.
     package var exposeNodePorts = false
 
-    package init(directory: String) { self.directory = directory }
+    /// Link and table carry the cluster's name, so that several clusters share one machine; `directory` must be the cluster's own too.
+    package init(directory: String, cluster: String = NetworkPlan.defaultCluster) {
+        self.directory = directory
+        guard cluster != NetworkPlan.defaultCluster else { return }
+        link = NetworkPlan.linkName(cluster)
+        table = "jangada-\(cluster)"
+    }
+
+    package static let defaultCluster = "jangada"
+
+    /// The kernel takes fifteen bytes; longer names give way to their digest.
+    private static func linkName(_ cluster: String) -> String {
+        let plain = "jgd-\(cluster)"
+        let isFit = plain.utf8.count <= 15 && plain.utf8.allSatisfy { $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "/") }
+        return isFit ? plain : "jgd-\(Encoding.hex(SHA256.hash(Array(cluster.utf8)).prefix(5)))"
+    }
 
     package var hostAddress: IPAddress { nodeRange.address(1) }
 
-    /// The plan for this machine: the MTU of its way outside, and the first node and load balancer ranges that meet no
-    /// route of its own. Nil where every range is taken. What the cluster itself has there already does not count.
+    /// The plan for this machine: the MTU of its way outside, and the first node, load balancer and pod ranges that meet no
+    /// route of its own or of another cluster. Nil where every range is taken. A cluster that is there already keeps its ranges.
     package func adapted(to routes: RouteNetlink) throws(SystemFailure) -> NetworkPlan? {
         let present = try routes.routes()
         let links = try routes.links()
         let own = links.first { $0.name == link }
         var plan = avoiding(present.filter { $0.link != own?.index || own == nil })
+        if let own, let address = try routes.addresses().first(where: { $0.link == own.index && $0.length == nodeRange.length })?.address {
+            plan = (plan ?? self).keeping(address, present.filter { $0.link == own.index })
+        }
         let outside = present.first { $0.destination.length == 0 && $0.table == 254 }?.link
         if let mtu = links.first(where: { $0.index == outside })?.mtu, mtu >= 1280 { plan?.mtu = min(mtu, 9000) }
         return plan
     }
 
-    func avoiding(_ routes: [RouteNetlink.Route]) -> NetworkPlan? {
-        let taken = routes.filter { $0.protocolID != RouteBatch.routeProtocol && $0.destination.length > 0 && $0.table == 254 }
-        for second in [UInt8(89)] + (100..<128) + (64..<88) {
-            var plan = self
-            if second != 89 {
-                plan.nodeRange = IPPrefix(IPAddress(10, second, 0, 0), length: nodeRange.length)
-                plan.loadBalancerRange = IPPrefix(IPAddress(10, second, 255, 0), length: loadBalancerRange.length)
-            }
-            // Service addresses stay: they are in certificates and in the pods' environment.
-            let ranges = [plan.nodeRange, plan.loadBalancerRange]
-            if !taken.contains(where: { route in ranges.contains { $0.overlaps(route.destination) } }) { return plan }
-        }
-        return nil
+    /// The ranges of the cluster that runs: nodes and pods have addresses of them.
+    private func keeping(_ address: IPAddress, _ routes: [RouteNetlink.Route]) -> NetworkPlan {
+        var plan = self
+        plan.nodeRange = IPPrefix(address, length: nodeRange.length)
+        plan.loadBalancerRange = IPPrefix(IPAddress(v4: address.v4 & 0xFFFF_0000 | 0xFF00), length: loadBalancerRange.length)
+        let toPods = routes.first { $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > podRange.length }
+        if let toPods { plan.podRange = IPPrefix(toPods.destination.base, length: podRange.length) }
+        return plan
     }
+
+    /// Service addresses stay: they are in certificates and in the pods' environment.
+    func avoiding(_ routes: [RouteNetlink.Route]) -> NetworkPlan? {
+        let taken = routes.filter { $0.destination.length > 0 && $0.table == 254 }.map(\.destination)
+        func isFree(_ range: IPPrefix) -> Bool { !range.overlaps(serviceRange) && !taken.contains { range.overlaps($0) } }
+        let nodes = [nodeRange.base.v4 >> 16] + ((100..<128) + (64..<88)).map { 10 << 8 | $0 } + NetworkPlan.unusual
+        let node = nodes.first {
+            isFree(IPPrefix(IPAddress(v4: $0 << 16), length: nodeRange.length))
+                && isFree(IPPrefix(IPAddress(v4: $0 << 16 | 0xFF00), length: loadBalancerRange.length))
+        }
+        guard let node else { return nil }
+        var plan = self
+        plan.nodeRange = IPPrefix(IPAddress(v4: node << 16), length: nodeRange.length)
+        plan.loadBalancerRange = IPPrefix(IPAddress(v4: node << 16 | 0xFF00), length: loadBalancerRange.length)
+        let pods = [podRange.base.v4 >> 16] + (200..<244).map { 10 << 8 | $0 } + NetworkPlan.unusual.filter { $0 != node }
+        guard let pod = pods.first(where: { isFree(IPPrefix(IPAddress(v4: $0 << 16), length: podRange.length)) }) else { return nil }
+        plan.podRange = IPPrefix(IPAddress(v4: pod << 16), length: podRange.length)
+        return plan
+    }
+
+    /// For machines whose own network is all of 10.0.0.0/8: ranges that RFC 2544 and 6598 keep from the world.
+    private static let unusual: [UInt32] = [198 << 8 | 18, 198 << 8 | 19, 100 << 8 | 96, 100 << 8 | 97]
 }

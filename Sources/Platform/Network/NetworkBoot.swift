@@ -1,0 +1,150 @@
+package import Client
+import Controllers
+package import Core
+package import HostNetwork
+package import Linux
+import Logging
+import Machinery
+import Schema
+
+/// The network of one cluster with all that keeps it true to the API: rules, names, load-balancer addresses, and the Services that are
+/// the network's own. What is there already is adopted, so a start after a crash is the same call.
+package final class NetworkBoot: Sendable {
+    package struct Options: Sendable {
+        /// Tells this cluster's link and table from those of others on the machine.
+        package var clusterName = NetworkPlan.defaultCluster
+        /// Where namespaces are pinned; the cluster's own.
+        package var directory: String
+        /// Two clusters that share a machine need ranges of their own here: they are the one thing that is not chosen to fit.
+        package var serviceCIDR = "10.96.0.0/16"
+        package var dnsAddress = "10.96.0.10"
+        package var domain = "cluster.local"
+        package var exposeNodePorts = false
+        package var resolvers: ResolverFile?
+        /// The machine's namespace; nil is this process's own.
+        package var host: NetworkNamespace?
+        package init(directory: String) { self.directory = directory }
+        package init(_ directory: StateDirectory, _ settings: ClusterSettings) {
+            self.directory = "\(directory.run)/network"
+            clusterName = settings.name
+        }
+    }
+
+    package let plan: NetworkPlan
+    package let network: ClusterNetwork
+    private let host: NetworkNamespace
+    private let view: ClusterView
+    private let proxy: ServiceProxy
+    private let names: ServiceDNS
+    private let balancers: ControllerRunner
+    private let recorder: EventRecorder
+    private let time: any TimeSource
+    private let log = Logger(label: "network")
+
+    /// Makes or adopts the network without any node; declares what it reads, so make it before the view runs.
+    package init(_ options: Options, view: ClusterView, time: any TimeSource = SystemTime()) throws {
+        self.view = view
+        self.time = time
+        let host = if let given = options.host { given } else { try NetworkNamespace.current() }
+        self.host = host
+        plan = try NetworkBoot.plan(options, host)
+        network = try ClusterNetwork(plan, host: host, resolvers: options.resolvers)
+        proxy = ServiceProxy(network, view: view, time: time)
+        names = ServiceDNS(network.dns, view: view, time: time)
+        recorder = EventRecorder(client: view.client, component: "service-controller")
+        balancers = ControllerRunner(LoadBalancers(plan.loadBalancerRange), view: view, recorder: recorder, time: time, parallelism: 1)
+    }
+
+    private static func plan(_ options: Options, _ host: NetworkNamespace) throws(SystemFailure) -> NetworkPlan {
+        var plan = NetworkPlan(directory: options.directory, cluster: options.clusterName)
+        guard let services = IPPrefix(options.serviceCIDR), !services.base.isIPv6, services.length <= 28 else {
+            throw SystemFailure("plan network", options.serviceCIDR, errno: 22, hint: "the service range is no IPv4 range of 16 addresses or more")
+        }
+        guard let dns = IPAddress(options.dnsAddress), services.contains(dns), dns != services.base else {
+            throw SystemFailure("plan network", options.dnsAddress, errno: 22, hint: "the DNS address is not one of \(services)")
+        }
+        plan.serviceRange = services
+        plan.dnsAddress = dns
+        plan.domain = options.domain
+        plan.exposeNodePorts = options.exposeNodePorts
+        let wanted = plan
+        let adapted = try host.run { () throws(SystemFailure) -> NetworkPlan? in
+            let routes = try RouteNetlink()
+            let own = try routes.links().first { $0.name == wanted.link }?.index
+            let rival = try routes.routes().first { $0.table == 254 && $0.destination == services && ($0.link != own || own == nil) }
+            if rival != nil { throw SystemFailure("plan network", "\(services)", errno: 17, hint: "the service range is in use on this machine") }
+            return try wanted.adapted(to: routes)
+        }
+        guard let adapted else {
+            throw SystemFailure("plan network", options.clusterName, errno: 28, hint: "this machine's routes leave no range for nodes and pods")
+        }
+        return adapted
+    }
+
+    /// Where the machine itself, and so the API server, answers to nodes and pods.
+    package var hostAddress: IPAddress { plan.hostAddress }
+    package var serviceAPIAddress: IPAddress { plan.serviceRange.address(1) }
+
+    /// Makes or adopts a node. One at a time.
+    package func addNode(_ name: String, warmPods: Int = 4) throws(SystemFailure) -> NodeNetwork { try network.addNode(name, warmPods: warmPods) }
+
+    package func removeNode(_ name: String) throws(SystemFailure) { try network.removeNode(name) }
+
+    /// Makes `kube-dns` and, given the port at which the API answers on `hostAddress`, `kubernetes`; once the API is up.
+    package func ensureObjects(apiPort: UInt16?) async throws {
+        try await NetworkObjects(
+            client: view.client, dnsAddress: plan.dnsAddress, apiAddress: serviceAPIAddress, apiEndpoint: apiPort.map { (hostAddress, $0) }
+        ).ensure()
+    }
+
+    /// Keeps everything true until cancelled; the kernel keeps the network afterwards.
+    package func run(apiPort: UInt16?) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.insist(apiPort) }
+            group.addTask { await self.proxy.run() }
+            group.addTask { await self.names.run() }
+            group.addTask { await self.recorder.run() }
+            group.addTask { await self.balancers.run() }
+        }
+    }
+
+    private func insist(_ apiPort: UInt16?) async {
+        var backoff = Backoff(base: .milliseconds(50), limit: .seconds(30))
+        while !Task.isCancelled {
+            do { return try await ensureObjects(apiPort: apiPort) } catch {
+                if Task.isCancelled { return }
+                log.warning("the network's own services are not there yet", metadata: ["error": "\(error)"])
+            }
+            try? await time.sleep(for: backoff.next())
+        }
+    }
+
+    // MARK: - Teardown
+
+    /// Lets go of everything in this process; the kernel keeps the network.
+    package func close() { network.close() }
+
+    /// Ends the network with all its nodes and pods.
+    package func destroy() throws(SystemFailure) { try network.destroy() }
+
+    /// Everything of this network that exists, a line each.
+    package func leftovers() throws(SystemFailure) -> [String] { try HostLink.leftovers(plan, host: host) }
+
+    /// Ends the network that another process has left; needs no API.
+    package static func destroy(_ options: Options) throws(SystemFailure) {
+        let (plan, host) = try named(options)
+        try HostLink.destroy(plan, host: host)
+    }
+
+    package static func leftovers(_ options: Options) throws(SystemFailure) -> [String] {
+        let (plan, host) = try named(options)
+        return try HostLink.leftovers(plan, host: host)
+    }
+
+    /// Teardown goes by names alone.
+    private static func named(_ options: Options) throws(SystemFailure) -> (NetworkPlan, NetworkNamespace) {
+        let host: NetworkNamespace
+        if let given = options.host { host = given } else { host = try NetworkNamespace.current() }
+        return (NetworkPlan(directory: options.directory, cluster: options.clusterName), host)
+    }
+}
