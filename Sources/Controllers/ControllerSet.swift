@@ -20,6 +20,8 @@ package struct ControllerSet: Sendable {
         package var terminatedPodThreshold = 12_500
         /// Names of controllers that somebody else runs.
         package var disabled: Set<String> = []
+        /// What makes the volumes of the StorageClasses that name it.
+        package var volumeProviders: [any VolumeProvider] = []
         package var time: any TimeSource = SystemTime()
         package init() {}
     }
@@ -36,6 +38,10 @@ package struct ControllerSet: Sendable {
         for controller in ControllerSet.controllers(options) { add(controller) }
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
+        add(VolumeReclaimer())
+        add(ClaimProtection())
+        add(VolumeProtection())
+        for provider in options.volumeProviders { add(VolumeProvisioner(provider)) }
         add(PodGarbageCollector(terminatedPodThreshold: options.terminatedPodThreshold))
         if let cidr = options.clusterCIDR, let ipam = NodeIPAM(clusterCIDR: cidr, nodeMaskBits: options.nodeMaskBits) { add(ipam, parallelism: 1) }
         if !options.disabled.contains("garbage-collector") {
@@ -50,6 +56,7 @@ package struct ControllerSet: Sendable {
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
             DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
+            VolumeBinder(),
         ]
     }
 
@@ -70,10 +77,16 @@ package struct ControllerSet: Sendable {
         runners.append(ControllerRunner(reconciler, view: view, recorder: recorder(reconciler.name), time: options.time))
     }
 
+    private func sweep(_ provider: any VolumeProvider) async {
+        await view.synced()
+        await provider.sweep { [view] name in VolumeProvisioner.isKnown(name, view) }
+    }
+
     /// Works until cancelled.
     package func run() async {
         await withDiscardingTaskGroup { group in
             for runner in runners { group.addTask { await runner.run() } }
+            for provider in options.volumeProviders { group.addTask { await sweep(provider) } }
             for recorder in recorders { group.addTask { await recorder.run() } }
             if let collector { group.addTask { await collector.run() } }
         }
