@@ -9,12 +9,14 @@ struct DaemonProcess: Sendable {
 
     /// Starts `jangada server` in a session of its own, with its log in the state directory.
     func start() throws -> ChildProcess {
+        let settings = try ClusterSettings(directory)
         try FileSystem.makeDirectories(directory.root, mode: 0o711)
         try rotateLog()
         let log = try Descriptor.open(directory.daemonLog, O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
         var spawn = Spawn(.path(try FileSystem.readLink("/proc/self/exe")), arguments: [
-            "jangada", "server", "--state", directory.root, "--run", directory.run,
-        ])
+            "jangada", "server", "--state", directory.root, "--run", directory.run, "--port", "\(settings.port)", "--registry-port",
+            "\(settings.registryPort)", "--nodes", "\(settings.nodes)", "--store", settings.durability.rawValue,
+        ] + (settings.name == ClusterSettings().name ? [] : ["--name", settings.name]))
         spawn.environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "TZ"] {
             if let value = Environment[name] { spawn.environment.append("\(name)=\(value)") }
