@@ -95,7 +95,8 @@ package final class Kubelet: Sendable {
 
     /// Until cancelled. Containers go on running then.
     package func run() async {
-        await view.synced()
+        // Its own resources only: the view may also follow some that are not served just now.
+        for resource in [.pods, .services, .nodes] + Kubelet.dependencies { await view.reached(1, resource) }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.parts.recorder.run() }
             group.addTask { await NodeAgent(self).run() }
