@@ -67,7 +67,10 @@ package struct NetworkPlan: Sendable, Equatable {
     func avoiding(_ routes: [RouteNetlink.Route]) -> NetworkPlan? {
         let taken = routes.filter { $0.destination.length > 0 && $0.table == 254 }.map(\.destination)
         func isFree(_ range: IPPrefix) -> Bool { !range.overlaps(serviceRange) && !taken.contains { range.overlaps($0) } }
-        let nodes = [nodeRange.base.v4 >> 16] + ((100..<128) + (64..<88)).map { 10 << 8 | $0 } + NetworkPlan.unusual
+        let own: [UInt32] = (Array(100..<128) + Array(64..<88) as [UInt32]).map { (second: UInt32) -> UInt32 in 0x0A00 | second }
+        var nodes: [UInt32] = [nodeRange.base.v4 >> 16]
+        nodes += own
+        nodes += NetworkPlan.unusual
         let node = nodes.first {
             isFree(IPPrefix(IPAddress(v4: $0 << 16), length: nodeRange.length))
                 && isFree(IPPrefix(IPAddress(v4: $0 << 16 | 0xFF00), length: loadBalancerRange.length))
@@ -76,7 +79,9 @@ package struct NetworkPlan: Sendable, Equatable {
         var plan = self
         plan.nodeRange = IPPrefix(IPAddress(v4: node << 16), length: nodeRange.length)
         plan.loadBalancerRange = IPPrefix(IPAddress(v4: node << 16 | 0xFF00), length: loadBalancerRange.length)
-        let pods = [podRange.base.v4 >> 16] + (200..<244).map { 10 << 8 | $0 } + NetworkPlan.unusual.filter { $0 != node }
+        var pods: [UInt32] = [podRange.base.v4 >> 16]
+        pods += (200..<244 as Range<UInt32>).map { (second: UInt32) -> UInt32 in 0x0A00 | second }
+        pods += NetworkPlan.unusual.filter { $0 != node }
         guard let pod = pods.first(where: { isFree(IPPrefix(IPAddress(v4: $0 << 16), length: podRange.length)) }) else { return nil }
         plan.podRange = IPPrefix(IPAddress(v4: pod << 16), length: podRange.length)
         return plan

@@ -12,6 +12,7 @@ import Scheduler
 import Schema
 import Store
 import Transport
+import Volumes
 
 /// One cluster, whole: its control plane, its nodes, its network and its registry, in one process.
 package final class Daemon: Sendable {
@@ -26,7 +27,7 @@ package final class Daemon: Sendable {
     package let builder: ImageBuilder
     package let started = Timestamp.now()
     private let nodes: NodeFleet
-    private let network: NetworkPlan
+    private let boot: NetworkBoot
     /// How the cluster was asked to end; the first word counts.
     private let ending: AsyncStream<Bool>
     private let end: AsyncStream<Bool>.Continuation
@@ -37,8 +38,7 @@ package final class Daemon: Sendable {
         self.settings = settings
         self.directory = directory
         try directory.prepare()
-        network = try Daemon.plan(directory)
-        let hostAddress = "\(network.hostAddress)"
+        let hostAddress = "\(try NetworkBoot.plan(.init(directory, settings)).hostAddress)"
         let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["10.96.0.1", hostAddress]))
         var options = ControlPlane.Options(location: settings.location(directory))
         options.port = settings.port
@@ -47,36 +47,29 @@ package final class Daemon: Sendable {
         options.advertisedAddress = hostAddress
         plane = try ControlPlane(options, pki: pki)
         view = ClusterView(client: plane.client(as: "system:kube-controller-manager"))
-        controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki))
+        controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = SchedulerService(view: view, recorder: schedulerEvents)
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
         builder = try ImageBuilder(images: registry.images.images, layers: registry.images.layers, sandbox: nil)
         registry.images.keepAlive { [builder] in try builder.live() }
         for resource in ClusterStatus.resources { view.declare(resource) }
+        boot = try NetworkBoot(.init(directory, settings), view: view)
         var fleet = NodeFleet.Options()
         fleet.clusterName = settings.name
         fleet.nodes = settings.nodes
         nodes = try NodeFleet(
-            fleet, directory, plan: network, view: view, client: plane.client(as: "system:node"), images: registry.images, streams: plane.streams)
+            fleet, directory, network: boot, view: view, client: plane.client(as: "system:node"), images: registry.images, streams: plane.streams)
         (ending, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
         self.pki = pki
     }
 
-    /// Address ranges that no route of the machine's own uses.
-    private static func plan(_ directory: StateDirectory) throws -> NetworkPlan {
-        let wanted = NetworkPlan(directory: "\(directory.run)/network")
-        guard let plan = try wanted.adapted(to: RouteNetlink()) else {
-            throw SystemFailure("route", "10.89.0.0/24", errno: 17, hint: "every address range for nodes is in use on this machine")
-        }
-        return plan
-    }
-
     private let pki: ClusterPKI
 
-    private static func controllerOptions(_ plane: ControlPlane, _ pki: ClusterPKI) -> ControllerSet.Options {
+    private static func controllerOptions(_ plane: ControlPlane, _ pki: ClusterPKI, _ directory: StateDirectory) -> ControllerSet.Options {
         var options = ControllerSet.Options()
         options.caPEM = String(decoding: pki.authority.identity.certificatePEM, as: UTF8.self)
+        options.volumeProviders = [LocalVolumes(root: directory.volumes)]
         let catalog = plane.catalog
         options.deletable = {
             var seen: Set<String> = []
@@ -114,6 +107,12 @@ package final class Daemon: Sendable {
                 try await self.nodes.run()
                 return nil
             }
+            let port = UInt16(exactly: plane.port)
+            group.addTask {
+                await self.boot.run(apiPort: port)
+                return nil
+            }
+            try await StandardClass.ensure(view.client)
             _ = try await control.start()
             group.addTask {
                 for await keeping in self.ending { return keeping }

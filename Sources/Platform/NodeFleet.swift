@@ -22,19 +22,19 @@ package final class NodeFleet: Sendable {
     private let directory: StateDirectory
     private let view: ClusterView
     package let runtime: ContainerRuntime
-    let network: ClusterNetwork
+    private let network: NetworkBoot
     private let kubelets: [Kubelet]
     private let log = Logger(label: "nodes")
 
     /// Makes or adopts the network and the nodes; kubelets declare what they read, so make it before the view runs.
     init(
-        _ options: Options, _ directory: StateDirectory, plan: NetworkPlan, view: ClusterView, client: any ClusterClient, images: ImageService,
+        _ options: Options, _ directory: StateDirectory, network: NetworkBoot, view: ClusterView, client: any ClusterClient, images: ImageService,
         streams: NodeStreamsDirectory
     ) throws {
         self.options = options
         self.directory = directory
         self.view = view
-        network = try ClusterNetwork(plan, host: NetworkNamespace.current())
+        self.network = network
         runtime = try ContainerRuntime(stateDirectory: directory.containers, runtimeDirectory: "\(directory.run)/containers")
         let nodeImages = NodeImages(store: images.images, layers: images.layers, client: images.client)
         let machine = Machine.capacity(directory.root)
@@ -47,7 +47,7 @@ package final class NodeFleet: Sendable {
                 runtimeDirectory: "\(directory.run)/nodes/\(name)", logsDirectory: "\(directory.logs)/\(name)",
                 cgroup: "\(options.clusterName)/\(name)")
             configuration.podCIDRs = ["\(node.podRange)"]
-            configuration.clusterDNS = ["\(plan.dnsAddress)"]
+            configuration.clusterDNS = ["\(network.plan.dnsAddress)"]
             let kubelet = Kubelet(
                 node: configuration, client: client, view: view, runtime: runtime, network: NodePodNetworking(node), images: nodeImages)
             streams.set(name, kubelet)

@@ -1,7 +1,7 @@
 package import Client
 package import Core
 import Machinery
-package import Schema
+import Schema
 import Tree
 
 /// Keeps claims that pods use: puts the finalizer on those that lack it, and takes it from one being deleted once no pod uses it.

@@ -1,7 +1,7 @@
 package import Client
 package import Core
 import Machinery
-package import Schema
+import Schema
 import Tree
 
 /// Releases volumes whose claim is gone, and says so of those that nobody here can delete. It asks the API about the claim,

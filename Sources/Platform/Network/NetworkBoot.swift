@@ -55,6 +55,11 @@ package final class NetworkBoot: Sendable {
         balancers = ControllerRunner(LoadBalancers(plan.loadBalancerRange), view: view, recorder: recorder, time: time, parallelism: 1)
     }
 
+    /// The ranges and names that a network of these options has on this machine.
+    package static func plan(_ options: Options) throws -> NetworkPlan {
+        try plan(options, try options.host ?? NetworkNamespace.current())
+    }
+
     private static func plan(_ options: Options, _ host: NetworkNamespace) throws(SystemFailure) -> NetworkPlan {
         var plan = NetworkPlan(directory: options.directory, cluster: options.clusterName)
         guard let services = IPPrefix(options.serviceCIDR), !services.base.isIPv6, services.length <= 28 else {

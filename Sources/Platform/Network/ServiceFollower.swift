@@ -1,5 +1,5 @@
-package import Client
-package import Core
+import Client
+import Core
 import Logging
 import Machinery
 import Schema
