@@ -6,6 +6,12 @@ package enum KindStrategies {
         table["\(group)/\(kind)"] ?? standard
     }
 
+    /// What all custom resources follow.
+    package static let custom: any KindStrategy = traits {
+        $0.hasGeneration = true
+        $0.allowsUnconditionalUpdate = false
+    }
+
     private static let standard = StandardStrategy()
 
     private static func traits(_ edit: (inout KindTraits) -> Void) -> StandardStrategy {
@@ -44,7 +50,7 @@ package enum KindStrategies {
         "policy/PodDisruptionBudget": generation,
         "flowcontrol.apiserver.k8s.io/FlowSchema": generation,
         "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": generation,
-        "apiextensions.k8s.io/CustomResourceDefinition": generation,
+        "apiextensions.k8s.io/CustomResourceDefinition": CustomResourceDefinitionStrategy(),
         "admissionregistration.k8s.io/ValidatingWebhookConfiguration": generation,
         "admissionregistration.k8s.io/MutatingWebhookConfiguration": generation,
         "admissionregistration.k8s.io/ValidatingAdmissionPolicy": generation,

@@ -5,6 +5,7 @@ import Logging
 import Machinery
 import Schema
 package import Store
+import Synchronization
 import Transport
 
 /// The API server of one cluster with its store, put together and running.
@@ -30,6 +31,7 @@ package final class ControlPlane: Sendable {
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
     private let services: ServiceAllocation
+    private let definitions = Mutex<Task<Void, Never>?>(nil)
     private let options: Options
     private let server: HTTPServer
     private let log = Logger(label: "controlplane")
@@ -92,12 +94,15 @@ package final class ControlPlane: Sendable {
 
     /// Listens, then makes what every cluster starts with. Returns the addresses.
     package func start() async throws -> [String] {
+        let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"))
+        custom.load()
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
         try await ClusterService(
             client: client(as: "system:apiserver"), address: options.advertisedAddress, port: options.advertisedPort ?? port,
             serviceAddress: services.firstAddress, cidr: services.cidr
         ).ensure()
+        definitions.withLock { $0 = Task { await custom.run() } }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }
@@ -106,6 +111,7 @@ package final class ControlPlane: Sendable {
     package var port: Int { server.port ?? 0 }
 
     package func stop() async {
+        definitions.withLock { $0.take() }?.cancel()
         await server.shutdown()
         store.close()
     }

@@ -16,16 +16,17 @@ package struct ScaleSubresource: SubresourceHandler {
             guard let record = server.parts.store.get(.init(resource.collection, namespace: namespace, name: info.name)) else {
                 throw APIError.notFound(resource.plural, group: resource.group, name: info.name)
             }
-            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: try rendering.served(record))), rendering)
+            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: try rendering.served(record), resource)), rendering)
         case "update", "patch":
             var context = try server.context(request)
             context.fieldsThrough = "scale"
             let make = try await change(request, resource, server, context)
             let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { current throws(APIError) in
-                let scale = try make(ScaleSubresource.scale(of: current))
+                let scale = try make(ScaleSubresource.scale(of: current, resource))
                 try ScaleSubresource.check(scale, current, resource)
                 var object = current
-                object["spec"]["replicas"] = .int(scale["spec"]["replicas"].int ?? 0)
+                let path = ScaleSubresource.steps(resource.resource.subresource("scale")?.scalePaths?.specReplicas ?? ".spec.replicas")
+                ScaleSubresource.set(&object, path[...], .int(scale["spec"]["replicas"].int ?? 0))
                 return object
             }
             let object: Node
@@ -33,21 +34,42 @@ package struct ScaleSubresource: SubresourceHandler {
             case .stored(let record, _): object = try rendering.served(record)
             case .unsaved(let node, _): object = node
             }
-            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object)), rendering)
+            server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object, resource)), rendering)
         default: throw APIError.methodNotSupported(resource.plural, group: resource.group, action: info.verb)
         }
     }
 
-    static func scale(of object: Node) -> Node {
+    /// `.spec.replicas` as its steps.
+    private static func steps(_ path: String) -> [String] { path.split(separator: ".").map(String.init) }
+
+    private static func value(_ object: Node, _ path: String) -> Node { steps(path).reduce(object) { $0[$1] } }
+
+    private static func set(_ object: inout Node, _ path: ArraySlice<String>, _ value: Node) {
+        guard let first = path.first else { return object = value }
+        set(&object[first], path.dropFirst(), value)
+    }
+
+    static func scale(of object: Node, _ resource: ServedResource) -> Node {
+        guard let paths = resource.resource.subresource("scale")?.scalePaths else { return builtIn(object) }
+        var status: Node = ["replicas": .int(value(object, paths.statusReplicas).int ?? 0)]
+        if !paths.labelSelector.isEmpty, let text = value(object, paths.labelSelector).string, !text.isEmpty { status["selector"] = .string(text) }
+        return make(object, replicas: value(object, paths.specReplicas).int ?? 0, status: status)
+    }
+
+    private static func builtIn(_ object: Node) -> Node {
         var status: Node = ["replicas": .int(object["status"]["replicas"].int ?? 0)]
         let selector = object["spec"]["selector"]
         let text = selector.has("matchLabels") || selector.has("matchExpressions")
             ? LabelSelector(object: selector).description : LabelSelector(equals: selector.stringMap).description
         if !text.isEmpty { status["selector"] = .string(text) }
+        return make(object, replicas: object["spec"]["replicas"].int ?? 0, status: status)
+    }
+
+    private static func make(_ object: Node, replicas: Int64, status: Node) -> Node {
         var metadata: Node = ["name": .string(object.name), "namespace": .string(object.namespace)]
         for field in ["uid", "resourceVersion", "creationTimestamp"] { metadata[field] = object["metadata"][field] }
         return [
-            "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": ["replicas": .int(object["spec"]["replicas"].int ?? 0)],
+            "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": ["replicas": .int(replicas)],
             "status": status,
         ]
     }
@@ -56,8 +78,9 @@ package struct ScaleSubresource: SubresourceHandler {
         _ request: APIRequest, _ resource: ServedResource, _ server: APIServer, _ context: WriteContext
     ) async throws(APIError) -> @Sendable (Node) throws(APIError) -> Node {
         let gvk = GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale")
-        guard let message = resource.graph.message(of: gvk) else { throw APIError.pathNotFound }
-        let canonical = resource.canonical
+        // A custom resource's own graph does not have the kind.
+        let canonical = server.parts.catalog.canonical
+        guard let message = canonical.graph.message(of: gvk) else { throw APIError.pathNotFound }
         guard request.info.verb == "patch" else {
             let body = try await RequestBody.object(request, canonical, gvk, context.options.fieldValidation)
             return { _ throws(APIError) in body }

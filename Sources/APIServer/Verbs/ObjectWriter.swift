@@ -54,7 +54,7 @@ package final class ObjectWriter: Sendable {
     }
 
     func strategy(_ resource: ServedResource) -> any KindStrategy {
-        KindStrategies.of(group: resource.group, kind: resource.kind)
+        resource.isCustom ? KindStrategies.custom : KindStrategies.of(group: resource.group, kind: resource.kind)
     }
 
     // MARK: - Create

@@ -1,0 +1,182 @@
+package import Client
+import Core
+import Logging
+import Machinery
+import Schema
+package import Store
+import Tree
+
+/// Serves what CustomResourceDefinitions define: each change of a definition replaces its resources in the catalog, and its status
+/// tells whether they are served. A deleted definition takes its objects along before it goes.
+package final class CustomResources: Sendable {
+    package static let finalizer = "customresourcecleanup.apiextensions.k8s.io"
+    private static let collection = "apiextensions.k8s.io/customresourcedefinitions"
+    private static let definitions = GroupVersionResource(group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions")
+
+    private let store: Store
+    private let catalog: ResourceCatalog
+    private let client: any ClusterClient
+    private let log = Logger(label: "customresources")
+
+    package init(store: Store, catalog: ResourceCatalog, client: any ClusterClient) {
+        self.store = store
+        self.catalog = catalog
+        self.client = client
+    }
+
+    /// Serves what is established already; before the first request.
+    package func load() {
+        for record in (try? store.list(CustomResources.collection).records) ?? [] {
+            guard let definition = try? record.node(), CustomResources.isTrue(definition, "Established") else { continue }
+            try? register(definition)
+        }
+    }
+
+    /// Follows the definitions until cancelled.
+    package func run() async {
+        while !Task.isCancelled {
+            do {
+                let list = try await client.list(CustomResources.definitions, ListOptions())
+                for definition in list.items { await settle(definition) }
+                for try await event in client.watch(CustomResources.definitions, ListOptions(), from: list.resourceVersion) {
+                    switch event {
+                    case .added(let definition), .modified(let definition): await settle(definition)
+                    case .deleted(let definition): unregister(definition)
+                    default: continue
+                    }
+                }
+            } catch {
+                if Task.isCancelled { return }
+                log.warning("the definitions could not be followed", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+        }
+    }
+
+    // MARK: - One definition
+
+    private func settle(_ definition: Node) async {
+        do {
+            if definition.isBeingDeleted { return try await cleanUp(definition) }
+            let names = CustomResourceNaming(definition)
+            if let conflict = names.conflict(with: catalog) {
+                return try await report(definition) { status in
+                    CustomResources.set(&status, "NamesAccepted", "False", conflict.reason, conflict.message)
+                    if !CustomResources.isTrue(definition, "Established") {
+                        CustomResources.set(&status, "Established", "False", "NotAccepted", "not all names are accepted")
+                    }
+                }
+            }
+            do { try register(definition) } catch {
+                return try await report(definition) { status in
+                    CustomResources.set(&status, "NonStructuralSchema", "True", "Violations", "\(error)")
+                }
+            }
+            try await addFinalizer(definition)
+            try await report(definition) { status in
+                CustomResources.set(&status, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
+                CustomResources.set(&status, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
+                status["acceptedNames"] = names.accepted
+            }
+        } catch let error as APIError where error.code == 404 || error.code == 409 {
+            // It changed meanwhile: the next event brings it again.
+            return
+        } catch {
+            log.warning("a definition could not be settled", metadata: ["definition": "\(definition.name)", "error": "\(error)"])
+        }
+    }
+
+    private func addFinalizer(_ definition: Node) async throws {
+        guard !definition.finalizers.contains(CustomResources.finalizer) else { return }
+        let patch: Node = ["metadata": ["finalizers": Node(definition.finalizers + [CustomResources.finalizer]), "uid": .string(definition.uid)]]
+        _ = try await client.patch(CustomResources.definitions, ObjectKey("", definition.name), .merge, patch, subresource: nil)
+    }
+
+    private func report(_ definition: Node, _ edit: (inout Node) -> Void) async throws {
+        var current = try await client.get(CustomResources.definitions, ObjectKey("", definition.name))
+        var status = current["status"]
+        edit(&status)
+        let storage = current["spec"]["versions"].list.first { $0["storage"].bool == true }?["name"].string ?? ""
+        var stored = status["storedVersions"].stringList
+        if !storage.isEmpty, !stored.contains(storage) { stored.append(storage) }
+        status["storedVersions"] = Node(stored)
+        guard status != current["status"] else { return }
+        current["status"] = status
+        _ = try await client.update(CustomResources.definitions, current, subresource: "status")
+    }
+
+    static func isTrue(_ definition: Node, _ type: String) -> Bool {
+        definition["status"]["conditions"].list.contains { $0["type"].string == type && $0["status"].string == "True" }
+    }
+
+    private static func set(_ status: inout Node, _ type: String, _ value: String, _ reason: String, _ message: String) {
+        var conditions = status["conditions"].list
+        let before = conditions.first { $0["type"].string == type }
+        if before?["status"].string == value, before?["reason"].string == reason, before?["message"].string == message { return }
+        let time = before?["status"].string == value ? before?["lastTransitionTime"] ?? .null : .string(Timestamp.now().rfc3339)
+        let made: Node = [
+            "type": .string(type), "status": .string(value), "lastTransitionTime": time, "reason": .string(reason), "message": .string(message),
+        ]
+        if let index = conditions.firstIndex(where: { $0["type"].string == type }) { conditions[index] = made } else { conditions.append(made) }
+        status["conditions"] = .list(conditions)
+    }
+
+    // MARK: - The catalog
+
+    private func register(_ definition: Node) throws(SchemaError) {
+        let spec = definition["spec"]
+        let group = spec["group"].string ?? ""
+        let plural = spec["names"]["plural"].string ?? ""
+        let storage = spec["versions"].list.first { $0["storage"].bool == true }?["name"].string ?? ""
+        var served: [ServedResource] = []
+        for version in spec["versions"].list where version["served"].bool == true {
+            let graph = try Graph(customResourceDefinition: definition, version: version["name"].string ?? "")
+            guard let resource = graph.resources.first else { continue }
+            let fields = resource.selectableFields.map { path in
+                let name = path.hasPrefix(".") ? String(path.dropFirst()) : path
+                return SelectableField(name)
+            }
+            served.append(
+                ServedResource(
+                    resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
+                    selectableFields: fields, isCustom: true))
+        }
+        catalog.replaceCustom(plural: plural, group: group, with: served)
+    }
+
+    private func unregister(_ definition: Node) {
+        catalog.replaceCustom(plural: definition["spec"]["names"]["plural"].string ?? "", group: definition["spec"]["group"].string ?? "", with: [])
+    }
+
+    // MARK: - The end
+
+    /// Deletes the objects; when the last is gone, so are the resource and the definition.
+    private func cleanUp(_ definition: Node) async throws {
+        guard definition.finalizers.contains(CustomResources.finalizer) else { return }
+        let group = definition["spec"]["group"].string ?? ""
+        let plural = definition["spec"]["names"]["plural"].string ?? ""
+        let collection = "\(group)/\(plural)"
+        if let served = catalog.all.first(where: { $0.isCustom && $0.collection == collection }) {
+            try await report(definition) { status in
+                CustomResources.set(&status, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+            }
+            let list = try await client.list(served.gvr, ListOptions())
+            for object in list.items where !object.isBeingDeleted {
+                do { _ = try await client.delete(served.gvr, ObjectKey(object.namespace, object.name), DeleteOptions()) } catch let error as APIError where error.code == 404 {}
+            }
+            // Finalizers of their own may hold objects: their last deletion asks again.
+            var left = Set(try await client.list(served.gvr, ListOptions()).items.map(\.uid))
+            if !left.isEmpty {
+                for try await event in client.watch(served.gvr, ListOptions(), from: list.resourceVersion) {
+                    if case .deleted(let object) = event { left.remove(object.uid) }
+                    if left.isEmpty { break }
+                }
+            }
+        }
+        unregister(definition)
+        let current = try await client.get(CustomResources.definitions, ObjectKey("", definition.name))
+        let rest = current.finalizers.filter { $0 != CustomResources.finalizer }
+        let patch: Node = ["metadata": ["finalizers": Node(rest), "uid": .string(definition.uid)]]
+        _ = try await client.patch(CustomResources.definitions, ObjectKey("", definition.name), .merge, patch, subresource: nil)
+    }
+}
