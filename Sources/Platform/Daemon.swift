@@ -126,6 +126,7 @@ package final class Daemon: Sendable {
         await registry.stop()
         try await nodes.stop(keeping: keeping)
         await plane.stop()
+        if !keeping { try await Teardown.run(directory, settings) }
         log.info("stopped", metadata: ["keeping": "\(keeping)"])
     }
 }

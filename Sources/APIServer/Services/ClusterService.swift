@@ -61,9 +61,8 @@ package struct ClusterService: Sendable {
     }
 
     private func ensure(_ resource: GroupVersionResource, _ object: Node, compares fields: [String]) async throws {
+        // Asked for first: an address that the object itself holds would be refused to a creation.
         do {
-            _ = try await client.create(resource, namespace: object.namespace, object)
-        } catch let error as APIError where error.reason == "AlreadyExists" {
             var current = try await client.get(resource, ObjectKey(object.namespace, object.name))
             var isChanged = false
             for field in fields where !ClusterService.covers(current[field], object[field]) {
@@ -71,6 +70,8 @@ package struct ClusterService: Sendable {
                 isChanged = true
             }
             if isChanged { _ = try await client.update(resource, current, subresource: nil) }
+        } catch let error as APIError where error.code == 404 {
+            _ = try await client.create(resource, namespace: object.namespace, object)
         }
     }
 

@@ -9,8 +9,8 @@ struct ResetCommand: AsyncParsableCommand {
         commandName: "reset",
         abstract: "Stop the cluster and delete everything of it.",
         discussion: """
-            Deletes objects, volumes, images, registries and keys, and takes the context out of your kubeconfig. A cluster that is
-            not running is started for a moment, so that it clears away what it left on the machine.
+            Deletes objects, volumes, images, registries and keys, and takes the context out of your kubeconfig. Works
+            whether the cluster runs or not.
 
             Example:
               sudo jangada reset --yes
@@ -29,27 +29,18 @@ struct ResetCommand: AsyncParsableCommand {
         }
         try confirm()
         let name = (try? ClusterSettings(directory))?.name ?? "jangada"
-        if !(await cluster.control.isRunning()), FileSystem.exists(directory.database) {
-            // The daemon knows what it made. Where it cannot start, the files still go.
-            do { try await Progress.show("clearing up") { _ in try await clearUp() } } catch let failure as CommandFailure {
-                Terminal.error.line("\(Terminal.error.style.yellow("warning:")) \(failure.message)")
-            }
-        }
         if await cluster.control.isRunning() {
             var down = DownCommand()
             down.cluster = cluster
             down.keep = false
             try await down.stop()
         }
+        let settings = (try? ClusterSettings(directory)) ?? ClusterSettings()
+        try await Progress.show("clearing up") { _ in try await Teardown.run(directory, settings) }
         try FileSystem.removeTree(directory.run)
         try FileSystem.removeTree(directory.root)
         try UserKubeconfig().remove(name)
         Terminal.output.line("The cluster and everything of it is deleted.")
-    }
-
-    private func clearUp() async throws {
-        let daemon = DaemonProcess(directory: cluster.directory)
-        try await daemon.waitForSocket(try daemon.start(), cluster.control)
     }
 
     private func confirm() throws {
