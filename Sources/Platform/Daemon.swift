@@ -107,9 +107,8 @@ package final class Daemon: Sendable {
                 try await self.nodes.run()
                 return nil
             }
-            let port = UInt16(exactly: plane.port)
             group.addTask {
-                await self.boot.run(apiPort: port)
+                await self.boot.run()
                 return nil
             }
             try await StandardClass.ensure(view.client)

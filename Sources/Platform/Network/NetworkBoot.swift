@@ -1,14 +1,10 @@
 package import Client
-import Controllers
 package import Core
 package import HostNetwork
 package import Linux
-import Logging
-import Machinery
-import Schema
 
-/// The network of one cluster with all that keeps it true to the API: rules, names, load-balancer addresses, and the Services that are
-/// the network's own. What is there already is adopted, so a start after a crash is the same call.
+/// The network of one cluster with all that keeps it true to the API. What is there already is adopted, so a start after a crash is the
+/// same call, and it shares the machine with the networks of other clusters.
 package final class NetworkBoot: Sendable {
     package struct Options: Sendable {
         /// Tells this cluster's link and table from those of others on the machine.
@@ -33,32 +29,23 @@ package final class NetworkBoot: Sendable {
     package let plan: NetworkPlan
     package let network: ClusterNetwork
     private let host: NetworkNamespace
-    private let view: ClusterView
-    private let proxy: ServiceProxy
-    private let names: ServiceDNS
-    private let balancers: ControllerRunner
-    private let recorder: EventRecorder
-    private let time: any TimeSource
-    private let log = Logger(label: "network")
+    private let services: NetworkServices
 
     /// Makes or adopts the network without any node; declares what it reads, so make it before the view runs.
-    package init(_ options: Options, view: ClusterView, time: any TimeSource = SystemTime()) throws {
-        self.view = view
-        self.time = time
-        let host = if let given = options.host { given } else { try NetworkNamespace.current() }
-        self.host = host
+    package init(_ options: Options, view: ClusterView, time: any TimeSource = SystemTime()) throws(SystemFailure) {
+        host = try NetworkBoot.host(options)
         plan = try NetworkBoot.plan(options, host)
         network = try ClusterNetwork(plan, host: host, resolvers: options.resolvers)
-        proxy = ServiceProxy(network, view: view, time: time)
-        names = ServiceDNS(network.dns, view: view, time: time)
-        recorder = EventRecorder(client: view.client, component: "service-controller")
-        balancers = ControllerRunner(LoadBalancers(plan.loadBalancerRange), view: view, recorder: recorder, time: time, parallelism: 1)
+        services = NetworkServices(network, view: view, time: time)
     }
 
-    /// The ranges and names that a network of these options has on this machine.
-    package static func plan(_ options: Options) throws -> NetworkPlan {
-        try plan(options, try options.host ?? NetworkNamespace.current())
+    private static func host(_ options: Options) throws(SystemFailure) -> NetworkNamespace {
+        if let given = options.host { return given }
+        return try NetworkNamespace.current()
     }
+
+    /// What `init` takes, for whoever must know the addresses before there is a view.
+    package static func plan(_ options: Options) throws(SystemFailure) -> NetworkPlan { try plan(options, try host(options)) }
 
     private static func plan(_ options: Options, _ host: NetworkNamespace) throws(SystemFailure) -> NetworkPlan {
         var plan = NetworkPlan(directory: options.directory, cluster: options.clusterName)
@@ -88,41 +75,14 @@ package final class NetworkBoot: Sendable {
 
     /// Where the machine itself, and so the API server, answers to nodes and pods.
     package var hostAddress: IPAddress { plan.hostAddress }
-    package var serviceAPIAddress: IPAddress { plan.serviceRange.address(1) }
 
     /// Makes or adopts a node. One at a time.
     package func addNode(_ name: String, warmPods: Int = 4) throws(SystemFailure) -> NodeNetwork { try network.addNode(name, warmPods: warmPods) }
 
     package func removeNode(_ name: String) throws(SystemFailure) { try network.removeNode(name) }
 
-    /// Makes `kube-dns` and, given the port at which the API answers on `hostAddress`, `kubernetes`; once the API is up.
-    package func ensureObjects(apiPort: UInt16?) async throws {
-        try await NetworkObjects(
-            client: view.client, dnsAddress: plan.dnsAddress, apiAddress: serviceAPIAddress, apiEndpoint: apiPort.map { (hostAddress, $0) }
-        ).ensure()
-    }
-
     /// Keeps everything true until cancelled; the kernel keeps the network afterwards.
-    package func run(apiPort: UInt16?) async {
-        await withDiscardingTaskGroup { group in
-            group.addTask { await self.insist(apiPort) }
-            group.addTask { await self.proxy.run() }
-            group.addTask { await self.names.run() }
-            group.addTask { await self.recorder.run() }
-            group.addTask { await self.balancers.run() }
-        }
-    }
-
-    private func insist(_ apiPort: UInt16?) async {
-        var backoff = Backoff(base: .milliseconds(50), limit: .seconds(30))
-        while !Task.isCancelled {
-            do { return try await ensureObjects(apiPort: apiPort) } catch {
-                if Task.isCancelled { return }
-                log.warning("the network's own services are not there yet", metadata: ["error": "\(error)"])
-            }
-            try? await time.sleep(for: backoff.next())
-        }
-    }
+    package func run() async { await services.run() }
 
     // MARK: - Teardown
 
@@ -148,8 +108,6 @@ package final class NetworkBoot: Sendable {
 
     /// Teardown goes by names alone.
     private static func named(_ options: Options) throws(SystemFailure) -> (NetworkPlan, NetworkNamespace) {
-        let host: NetworkNamespace
-        if let given = options.host { host = given } else { host = try NetworkNamespace.current() }
-        return (NetworkPlan(directory: options.directory, cluster: options.clusterName), host)
+        (NetworkPlan(directory: options.directory, cluster: options.clusterName), try host(options))
     }
 }
