@@ -90,7 +90,6 @@ package final class Daemon: Sendable {
     /// Works until `shutdown`.
     package func run() async throws {
         _ = try await plane.start()
-        try await StandardClass.ensure(plane.client(as: "system:apiserver"))
         let server = "https://127.0.0.1:\(plane.port)"
         try Kubeconfig.make(name: settings.name, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
             .write(directory.adminKubeconfig)
