@@ -119,6 +119,8 @@ let package = Package(
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
+        tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
+        tests("MetricsTests", ["APIServer", "Client", "Transport", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )

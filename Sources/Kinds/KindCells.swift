@@ -15,7 +15,7 @@ package enum KindCells {
 
     private static let table: [String: RowCells] = {
         var table: [String: RowCells] = [:]
-        for family in [core, corePods, apps, batch, autoscaling, networking, storage, access, policies, registration] {
+        for family in [core, corePods, apps, batch, autoscaling, networking, storage, access, policies, registration, metrics] {
             for (kind, row) in family { table[kind] = RowCells(row: row) }
         }
         return table

@@ -65,14 +65,15 @@ package final class ControlPlane: Sendable {
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"]), health: health))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], UsageSource(streams)), health: health))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
 
     /// The resources that are answered without the store.
     private static func virtuals(
-        _ store: Store, _ catalog: ResourceCatalog, _ authorizer: RBACAuthorizer, _ tokens: ServiceAccountTokens, _ binding: (any PostSubresource)?
+        _ store: Store, _ catalog: ResourceCatalog, _ authorizer: RBACAuthorizer, _ tokens: ServiceAccountTokens, _ binding: (any PostSubresource)?,
+        _ usage: UsageSource
     ) -> [String: any VirtualResource] {
         var out: [String: any VirtualResource] = [
             "authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own),
@@ -80,6 +81,7 @@ package final class ControlPlane: Sendable {
             "authorization.k8s.io/localsubjectaccessreviews": AccessReviews(authorizer, .local),
             "authorization.k8s.io/selfsubjectrulesreviews": RulesReview(authorizer), "authentication.k8s.io/selfsubjectreviews": SelfReview(),
             "authentication.k8s.io/tokenreviews": TokenReview(tokens), "componentstatuses": ComponentStatuses(store),
+            "metrics.k8s.io/nodes": MetricsResources(.nodes, usage, store), "metrics.k8s.io/pods": MetricsResources(.pods, usage, store),
         ]
         if let binding { out["bindings"] = NamespaceBindings(binding, catalog: catalog) }
         return out

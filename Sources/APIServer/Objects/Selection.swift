@@ -1,5 +1,6 @@
 import Machinery
 import Store
+import Tree
 
 /// What a list or watch is narrowed to; answered from a record's header, without decoding.
 struct Selection: Sendable {
@@ -47,5 +48,18 @@ struct Selection: Sendable {
             }
         }
         return true
+    }
+
+    /// Of an object that no store holds: it has names and labels alone.
+    func matches(_ object: Node) -> Bool {
+        if let name, object.name != name { return false }
+        if let labels, !labels.matches(object["metadata"]["labels"]) { return false }
+        return fields?.matches { field in
+            switch field {
+            case "metadata.name": object.name
+            case "metadata.namespace": object.namespace
+            default: ""
+            }
+        } ?? true
     }
 }

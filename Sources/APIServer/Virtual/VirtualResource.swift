@@ -6,7 +6,7 @@ package import Tree
 package protocol VirtualResource: Sendable {
     /// `object` is decoded and has its defaults. Returns what the client is answered.
     func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node
-    func list(_ resource: ServedResource, namespace: String) throws(APIError) -> [Node]
+    func list(_ resource: ServedResource, namespace: String) async throws(APIError) -> [Node]
     /// The status code of an answered creation.
     var createdStatus: Int { get }
 }
@@ -15,7 +15,7 @@ extension VirtualResource {
     package func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node {
         throw .methodNotSupported(resource.plural, group: resource.group, action: "create")
     }
-    package func list(_ resource: ServedResource, namespace: String) throws(APIError) -> [Node] {
+    package func list(_ resource: ServedResource, namespace: String) async throws(APIError) -> [Node] {
         throw .methodNotSupported(resource.plural, group: resource.group, action: "list")
     }
     package var createdStatus: Int { 201 }
@@ -34,9 +34,11 @@ extension APIServer {
             let answer = try await handler.create(object, resource, namespace: namespace, context)
             respond(request, status: handler.createdStatus, body: try rendering.object(answer), rendering)
         case "list":
-            respond(request, body: try rendering.virtualList(try handler.list(resource, namespace: namespace)), rendering)
+            let selection = try ListQuery(request, resource).selection
+            let objects = try await handler.list(resource, namespace: namespace).filter(selection.matches)
+            respond(request, body: try rendering.virtualList(objects), rendering)
         case "get":
-            guard let found = try handler.list(resource, namespace: namespace).first(where: { $0.name == request.info.name }) else {
+            guard let found = try await handler.list(resource, namespace: namespace).first(where: { $0.name == request.info.name }) else {
                 throw .notFound(resource.plural, group: resource.group, name: request.info.name)
             }
             respond(request, body: try rendering.object(found), rendering)
