@@ -41,10 +41,45 @@ struct ResetCommand: AsyncParsableCommand {
             down.keep = false
             try await down.stop()
         }
-        try FileSystem.removeTree(directory.run)
-        try FileSystem.removeTree(directory.root)
+        for place in [directory.run, directory.root] {
+            try ResetCommand.unmount(below: place)
+            try FileSystem.removeTree(place)
+        }
         try UserKubeconfig().remove(name)
         Terminal.output.line("The cluster and everything of it is deleted.")
+    }
+
+    /// Detaches what is still mounted below a directory, innermost first: what a daemon that cannot start has left.
+    private static func unmount(below directory: String) throws {
+        let table = String(decoding: try FileSystem.readFile("/proc/self/mountinfo"), as: UTF8.self)
+        for path in mountPoints(table, below: directory) where umount2(path, Int32(MNT_DETACH.rawValue)) != 0 && errno != EINVAL {
+            throw SystemFailure("umount", path)
+        }
+    }
+
+    /// The mount points at and below a directory, the newest first. Spaces and the like are octal in the kernel's table.
+    static func mountPoints(_ table: String, below directory: String) -> [String] {
+        table.split(separator: "\n").compactMap { line -> String? in
+            let fields = line.split(separator: " ")
+            guard fields.count > 4 else { return nil }
+            let path = unescaped(fields[4])
+            return path == directory || path.hasPrefix(directory + "/") ? path : nil
+        }.reversed()
+    }
+
+    private static func unescaped(_ text: Substring) -> String {
+        var out: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if byte == 0x5C, digits.count == 3, digits.allSatisfy({ (48...55).contains($0) }) {
+                out.append(digits.reduce(0) { $0 &* 8 &+ ($1 - 48) })
+                rest = rest.dropFirst(3)
+            } else {
+                out.append(byte)
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
     }
 
     private func clearUp() async throws {
