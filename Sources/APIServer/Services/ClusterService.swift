@@ -61,9 +61,8 @@ package struct ClusterService: Sendable {
     }
 
     private func ensure(_ resource: GroupVersionResource, _ object: Node, compares fields: [String]) async throws {
+        // Asked first: a create of what is there is refused for its address, which is taken, before its name is looked at.
         do {
-            _ = try await client.create(resource, namespace: object.namespace, object)
-        } catch let error as APIError where error.reason == "AlreadyExists" {
             var current = try await client.get(resource, ObjectKey(object.namespace, object.name))
             var isChanged = false
             for field in fields where !ClusterService.covers(current[field], object[field]) {
@@ -71,6 +70,8 @@ package struct ClusterService: Sendable {
                 isChanged = true
             }
             if isChanged { _ = try await client.update(resource, current, subresource: nil) }
+        } catch let error as APIError where error.reason == "NotFound" {
+            _ = try await client.create(resource, namespace: object.namespace, object)
         }
     }
 
