@@ -52,7 +52,7 @@ struct ResetCommand: AsyncParsableCommand {
     /// Detaches what is still mounted below a directory, innermost first: what a daemon that cannot start has left.
     private static func unmount(below directory: String) throws {
         let table = String(decoding: try FileSystem.readFile("/proc/self/mountinfo"), as: UTF8.self)
-        for path in mountPoints(table, below: directory) where umount2(path, Int32(MNT_DETACH.rawValue)) != 0 && errno != EINVAL {
+        for path in mountPoints(table, below: directory) where umount2(path, Int32(MNT_DETACH)) != 0 && errno != EINVAL {
             throw SystemFailure("umount", path)
         }
     }
