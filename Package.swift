@@ -100,6 +100,8 @@ let package = Package(
         // The sandbox init alone, for tests that must not re-execute their own runner.
         .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
 
+        tests("ArchitectureTests", ["Core"]),
+        tests("CommandTests", ["jangada", "Platform", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests("CoreTests", ["Core"]),
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),

@@ -1,0 +1,115 @@
+import ArgumentParser
+import Core
+import Platform
+import Testing
+import Tree
+
+@testable import jangada
+
+@Suite struct CommandLineTests {
+    @Test(arguments: [
+        ["up", "--nodes", "3"], ["down", "--keep"], ["reset", "--yes"], ["status", "-o", "json"], ["kubeconfig", "--merge"], ["logs", "-f"],
+        ["registry", "create", "shop"], ["registry", "credentials", "rotate", "abc"], ["registry", "alias", "add", "example.com"],
+        ["build", "-t", "a:1", "--build-arg", "V=1", "."], ["image", "push", "localhost:5000/shop/app:1"], ["image", "load", "-"],
+        ["demo", "--kill-daemon"], ["completion", "zsh"], ["version", "-o", "yaml"],
+    ])
+    func isUnderstood(_ arguments: [String]) throws {
+        _ = try Jangada.parseAsRoot(arguments)
+    }
+
+    @Test(arguments: [
+        ["up", "--nodes", "0"], ["up", "--port", "70000"], ["up", "--name", "No"], ["status", "-o", "xml"], ["kubeconfig", "--merge", "--print"],
+        ["build", "."], ["image", "push", "--user", "ana", "x"], ["completion", "tcsh"], ["nothing"],
+    ])
+    func isRefused(_ arguments: [String]) {
+        #expect(throws: (any Error).self) { try Jangada.parseAsRoot(arguments) }
+    }
+
+    @Test func everyCommandSaysWhatItIsFor() {
+        func check(_ command: any ParsableCommand.Type) {
+            #expect(!command.configuration.abstract.isEmpty, "\(command)")
+            for child in command.configuration.subcommands { check(child) }
+        }
+        check(Jangada.self)
+    }
+
+    @Test func buildArgumentsAreNamesAndValues() throws {
+        #expect(try BuildCommand.pairs(["A=1", "B=x=y", "C="]) == ["A": "1", "B": "x=y", "C": ""])
+        #expect(throws: ValidationError.self) { try BuildCommand.pairs(["=1"]) }
+    }
+
+    @Test func tablesAlignTheirColumns() {
+        var table = TextTable("NAME", "SIZE")
+        table.add("checkout-api", "1 kB")
+        table.add("x", "")
+        #expect(table.rendered() == "NAME           SIZE\ncheckout-api   1 kB\nx              -\n")
+    }
+
+    @Test func numbersAreWordedForPeople() {
+        #expect(Words.bytes(999) == "999 B")
+        #expect(Words.bytes(1_500_000) == "1.5 MB")
+        #expect(Words.duration(.milliseconds(420)) == "0.42 s")
+        #expect(Words.duration(.seconds(185)) == "3 min 05 s")
+    }
+
+    @Test func theTailOfALogHasThatManyLines() {
+        #expect(LogsCommand.tail(Array("a\nb\nc\n".utf8), 2) == Array("b\nc\n".utf8))
+        #expect(LogsCommand.tail(Array("a\n".utf8), 5) == Array("a\n".utf8))
+        #expect(LogsCommand.tail([], 5) == [])
+    }
+
+    @Test func resetFindsWhatIsMountedBelowADirectoryAndNothingElse() {
+        let table = """
+            1 0 8:1 / / rw - ext4 x rw
+            2 1 0:4 n:[1] /run/jangada/ns/a rw - nsfs nsfs rw
+            3 1 0:4 n:[1] /run/jangada2/ns/a rw - nsfs nsfs rw
+            4 1 0:4 / /run/jangada/ns/b\\040c rw - tmpfs x rw
+            """
+        #expect(ResetCommand.mountPoints(table, below: "/run/jangada") == ["/run/jangada/ns/b c", "/run/jangada/ns/a"])
+    }
+
+    @Test func homesComeFromThePasswdFile() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\nbroken\n"
+        #expect(InvokingUser.home(of: 1000, passwd: passwd) == "/home/ana")
+        #expect(InvokingUser.home(of: 7, passwd: passwd) == nil)
+    }
+}
+
+@Suite struct KubeconfigMergeTests {
+    private func admin(_ server: String) -> Kubeconfig {
+        Kubeconfig(node: [
+            "clusters": [["name": "jangada", "cluster": ["server": .string(server)]]], "contexts": [["name": "jangada"]],
+            "current-context": "jangada", "users": [["name": "jangada"]],
+        ])
+    }
+
+    @Test func mergingKeepsOtherClustersAndTakingOutLeavesThem() throws {
+        let directory = "/tmp/jangada-test-\(Identifier.suffix(8))"
+        defer { try? FileSystem.removeTree(directory) }
+        let user = InvokingUser(user: 0, group: 0, home: directory)
+        let mine = UserKubeconfig(path: "\(directory)/.kube/config", user: user)
+        try mine.merge(admin("https://127.0.0.1:1"))
+        #expect(try FileSystem.status(mine.path)?.permissions == 0o600)
+        var config = try Kubeconfig(path: mine.path)
+        config.node["clusters"].append(["name": "other"])
+        config.node["contexts"].append(["name": "other"])
+        try config.write(mine.path)
+        try mine.merge(admin("https://127.0.0.1:2"))
+        let merged = try Kubeconfig(path: mine.path).node
+        #expect(merged["clusters"].list.map { $0["name"].string } == ["jangada", "other"])
+        #expect(merged["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:2")
+        #expect(merged["current-context"] == "jangada")
+        try mine.remove("jangada")
+        #expect(try Kubeconfig(path: mine.path).node["contexts"].list.map { $0["name"].string } == ["other"])
+    }
+
+    @Test func aBrokenFileIsLeftAsItIs() throws {
+        let path = "/tmp/jangada-test-\(Identifier.suffix(8))"
+        defer { try? FileSystem.unlink(path) }
+        let broken = Array("a: [\n".utf8)
+        try FileSystem.writeAtomically(path, broken)
+        let mine = UserKubeconfig(path: path, user: InvokingUser(user: 0, group: 0, home: "/tmp"))
+        #expect(throws: CommandFailure.self) { try mine.merge(admin("x")) }
+        #expect(try FileSystem.readFile(path) == broken)
+    }
+}
