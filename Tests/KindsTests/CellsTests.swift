@@ -1,6 +1,9 @@
+import Core
 import Kinds
+import Machinery
 import Schema
 import Testing
+import Tree
 
 struct CellsTests {
     private func pod(_ status: String, deleted: Bool = false, initContainers: String = "") throws -> [String] {

@@ -16,7 +16,13 @@ struct KindRulesTests {
             yaml("apps/v1", "Deployment", "spec: {selector: {matchLabels: {app: b}}, \(template)}"),
             ["spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`"]
         ),
-        (yaml("apps/v1", "Deployment", "spec: {\(template)}"), ["spec.selector: Required value"]),
+        (
+            yaml("apps/v1", "Deployment", "spec: {\(template)}"),
+            [
+                "spec.selector: Required value",
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`",
+            ]
+        ),
         (
             yaml("apps/v1", "Deployment", "spec: {replicas: -1, selector: {matchLabels: {app: a}}, \(template)}"),
             ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]
