@@ -109,6 +109,7 @@ let package = Package(
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("KindsTests", ["Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
         tests("SchemaTests", ["Schema", "Tree", "Core"], exclude: ["Fixtures"]),

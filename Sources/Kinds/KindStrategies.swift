@@ -20,46 +20,89 @@ package enum KindStrategies {
         return StandardStrategy(traits)
     }
 
-    private static let generation = traits { $0.hasGeneration = true }
-    private static let pathSegment = traits { $0.nameRule = .pathSegment }
+    private static let table: [String: any KindStrategy] = {
+        var table = core
+        for family in [workloads, networking, cluster] { table.merge(family) { _, new in new } }
+        return table
+    }()
 
-    private static let table: [String: any KindStrategy] = [
+    private static let core: [String: any KindStrategy] = [
         "/Namespace": NamespaceStrategy(),
-        "/ServiceAccount": traits { $0.returnsDeletedObject = true },
-        "/Endpoints": traits { $0.allowsCreateOnUpdate = true },
-        "/Event": traits { $0.allowsCreateOnUpdate = true },
-        "events.k8s.io/Event": traits { $0.allowsCreateOnUpdate = true },
-        "/LimitRange": traits { $0.allowsCreateOnUpdate = true },
         "/Pod": PodStrategy(),
+        "/PodTemplate": PodTemplateStrategy(),
+        "/ConfigMap": ConfigMapStrategy(),
+        "/Secret": SecretStrategy(),
+        "/ServiceAccount": traits { $0.returnsDeletedObject = true },
+        "/Node": NodeStrategy(),
+        "/Event": EventStrategy(),
+        "events.k8s.io/Event": EventStrategy(),
+        "/LimitRange": LimitRangeStrategy(),
+        "/ResourceQuota": ResourceQuotaStrategy(),
         "/PersistentVolume": PersistentVolumeStrategy(),
         "/PersistentVolumeClaim": PersistentVolumeClaimStrategy(),
-        "/ResourceQuota": traits { $0.returnsDeletedObject = true },
-        "/PodTemplate": traits { $0.returnsDeletedObject = true; $0.hasGeneration = true },
+    ]
+
+    private static let workloads: [String: any KindStrategy] = [
         "/ReplicationController": ReplicaStrategy(isController: true),
         "apps/Deployment": DeploymentStrategy(),
         "apps/ReplicaSet": ReplicaStrategy(),
         "apps/StatefulSet": StatefulSetStrategy(),
         "apps/DaemonSet": DaemonSetStrategy(),
+        "apps/ControllerRevision": FixedFieldsStrategy([["data"]]),
         "batch/Job": JobStrategy(),
         "batch/CronJob": CronJobStrategy(),
-        "coordination.k8s.io/Lease": traits { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
-        "discovery.k8s.io/EndpointSlice": generation,
-        "networking.k8s.io/Ingress": generation,
-        "networking.k8s.io/NetworkPolicy": generation,
-        "networking.k8s.io/IngressClass": generation,
-        "policy/PodDisruptionBudget": generation,
-        "flowcontrol.apiserver.k8s.io/FlowSchema": generation,
-        "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": generation,
+        "autoscaling/HorizontalPodAutoscaler": AutoscalerStrategy(),
+        "policy/PodDisruptionBudget": DisruptionBudgetStrategy(),
+        "scheduling.k8s.io/PriorityClass": PriorityClassStrategy(),
+    ]
+
+    private static let networking: [String: any KindStrategy] = [
+        "/Service": ServiceStrategy(),
+        "/Endpoints": EndpointsStrategy(),
+        "discovery.k8s.io/EndpointSlice": EndpointSliceStrategy(),
+        "networking.k8s.io/Ingress": IngressStrategy(),
+        "networking.k8s.io/IngressClass": FixedFieldsStrategy([["spec", "controller"]]) { $0.hasGeneration = true },
+        "networking.k8s.io/NetworkPolicy": NetworkPolicyStrategy(),
+        "networking.k8s.io/IPAddress": FixedFieldsStrategy([["spec", "parentRef"]]),
+    ]
+
+    private static let fixed = { @Sendable (traits: inout KindTraits) in
+        traits.hasGeneration = true
+        traits.allowsUnconditionalUpdate = false
+    }
+
+    private static let cluster: [String: any KindStrategy] = [
+        "coordination.k8s.io/Lease": LeaseStrategy(),
+        "coordination.k8s.io/LeaseCandidate": traits { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
+        "rbac.authorization.k8s.io/Role": RoleStrategy(isNamespaced: true),
+        "rbac.authorization.k8s.io/ClusterRole": RoleStrategy(isNamespaced: false),
+        "rbac.authorization.k8s.io/RoleBinding": RoleBindingStrategy(isNamespaced: true),
+        "rbac.authorization.k8s.io/ClusterRoleBinding": RoleBindingStrategy(isNamespaced: false),
+        "certificates.k8s.io/CertificateSigningRequest": SigningRequestStrategy(),
+        "node.k8s.io/RuntimeClass": FixedFieldsStrategy([["handler"]]) { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
+        "flowcontrol.apiserver.k8s.io/FlowSchema": traits { $0.hasGeneration = true },
+        "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": traits { $0.hasGeneration = true },
         "apiextensions.k8s.io/CustomResourceDefinition": CustomResourceDefinitionStrategy(),
-        "admissionregistration.k8s.io/ValidatingWebhookConfiguration": generation,
-        "admissionregistration.k8s.io/MutatingWebhookConfiguration": generation,
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": generation,
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": generation,
-        "storage.k8s.io/StorageClass": traits { $0.returnsDeletedObject = true },
-        "storage.k8s.io/CSIDriver": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
-        "rbac.authorization.k8s.io/Role": pathSegment,
-        "rbac.authorization.k8s.io/RoleBinding": pathSegment,
-        "rbac.authorization.k8s.io/ClusterRole": pathSegment,
-        "rbac.authorization.k8s.io/ClusterRoleBinding": pathSegment,
+        "apiregistration.k8s.io/APIService": traits { $0.allowsUnconditionalUpdate = false },
+        "admissionregistration.k8s.io/ValidatingWebhookConfiguration": traits(fixed),
+        "admissionregistration.k8s.io/MutatingWebhookConfiguration": traits(fixed),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": traits(fixed),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": traits(fixed),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicy": traits(fixed),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding": traits(fixed),
+        "storage.k8s.io/StorageClass": StorageClassStrategy(),
+        "storage.k8s.io/VolumeAttributesClass": FixedFieldsStrategy([["driverName"], ["parameters"]]) { $0.returnsDeletedObject = true },
+        "storage.k8s.io/CSIDriver": FixedFieldsStrategy([["spec", "attachRequired"], ["spec", "volumeLifecycleModes"]]) {
+            $0.hasGeneration = true
+            $0.returnsDeletedObject = true
+            $0.allowsUnconditionalUpdate = false
+        },
+        "storage.k8s.io/CSINode": traits { $0.returnsDeletedObject = true; $0.allowsUnconditionalUpdate = false },
+        "storage.k8s.io/CSIStorageCapacity": FixedFieldsStrategy([["nodeTopology"], ["storageClassName"]]) { $0.allowsUnconditionalUpdate = false },
+        "storage.k8s.io/VolumeAttachment": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true; $0.allowsUnconditionalUpdate = false },
+        "resource.k8s.io/DeviceClass": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
+        "resource.k8s.io/ResourceClaim": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },
+        "resource.k8s.io/ResourceClaimTemplate": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },
+        "resource.k8s.io/ResourceSlice": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
     ]
 }

@@ -10,7 +10,24 @@ package struct Defaulting {
 
     package init(_ graph: Graph) { self.graph = graph }
 
+    /// `id` is a whole object's message: what holds for its kind alone comes first, as it does upstream.
     package func apply(to node: inout Node, as id: MessageID) {
+        for entry in graph[graph[id].rulesID].pathDefaults { set(entry.value, at: entry.path[...], of: id, in: &node) }
+        walk(&node, id)
+    }
+
+    /// Absent plain messages on the way are made; absent pointers end it.
+    private func set(_ value: Node, at path: ArraySlice<String>, of id: MessageID, in node: inout Node) {
+        guard let name = path.first, let field = graph.field(name, in: id) else { return }
+        if path.count == 1 {
+            if isAbsent(node.has(name) ? node[name] : nil, field) { node[name] = value }
+        } else if case .message(let inner) = field.shape {
+            if node[name].isNull, field.presence == .pointer || field.presence == .pointerOrNull { return }
+            set(value, at: path.dropFirst(), of: inner, in: &node[name])
+        }
+    }
+
+    private func walk(_ node: inout Node, _ id: MessageID) {
         guard graph[id].flags.contains(.defaults), case .map(var fields) = node else { return }
         node = .null  // one reference, so that the edit happens in place
         for field in graph.fields(of: id) where field.flags.contains(.defaults) {
@@ -25,7 +42,7 @@ package struct Defaulting {
             // A struct that is no pointer is always there to be defaulted.
             if case .message(let id) = field.shape, field.presence != .pointer, field.presence != .pointerOrNull {
                 var made = Node.emptyMap
-                apply(to: &made, as: id)
+                walk(&made, id)
                 if !made.isEmpty { fields[field.name] = made }
             }
             return
@@ -56,7 +73,7 @@ package struct Defaulting {
     private func apply(to node: inout Node, _ shape: Shape) {
         switch shape {
         case .scalar: return
-        case .message(let id): apply(to: &node, as: id)
+        case .message(let id): walk(&node, id)
         case .list(let id):
             guard case .list(var items) = node else { return }
             node = .null

@@ -172,7 +172,7 @@ package struct OpenAPI: Sendable {
         let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]
         for (key, value) in numbers { if let value { out[key] = Int64(exactly: value).map(Node.int) ?? .double(value) } }
         let sizes: [(String, Int?)] = [
-            ("minLength", rules.minLength), ("maxLength", rules.maxLength), ("minItems", rules.minItems), ("maxItems", rules.maxItems),
+            ("minLength", rules.minLength == 0 ? nil : rules.minLength), ("maxLength", rules.maxLength), ("minItems", rules.minItems), ("maxItems", rules.maxItems),
             ("minProperties", rules.minProperties), ("maxProperties", rules.maxProperties),
         ]
         for (key, value) in sizes { if let value { out[key] = .int(Int64(value)) } }

@@ -61,8 +61,9 @@ package struct Validation {
 
     private func isMissing(_ value: Node, _ field: Field) -> Bool {
         guard case .scalar(.string) = field.shape, case .string("") = value else { return false }
-        // Enumerations answer with the values they take.
-        return graph.rules(of: field).enumValues.isEmpty
+        let rules = graph.rules(of: field)
+        // Enumerations answer with the values they take; a minimum length of 0 says that nothing is a value.
+        return rules.enumValues.isEmpty && rules.minLength != 0
     }
 
     private mutating func value(_ node: Node, _ shape: Shape, _ rules: Rules, isNullable: Bool) {

@@ -21,9 +21,8 @@ extension PodSpecValidation {
     mutating func lifecycle(_ lifecycle: Node, _ path: NodePath) {
         guard !lifecycle.isNull else { return }
         for field in ["postStart", "preStop"] where !lifecycle[field].isNull { handler(lifecycle[field], path.child(field)) }
-        if let signal = lifecycle["stopSignal"].string, spec["os"].isNull {
+        if !lifecycle["stopSignal"].isNull, spec["os"].isNull {
             findings.forbidden(path.child("stopSignal"), "may not be set for containers with empty `spec.os.name`")
-            _ = signal
         }
     }
 
@@ -135,8 +134,6 @@ extension PodSpecValidation {
     private mutating func unknown(_ base: String, _ name: String, _ path: NodePath) {
         findings.invalid(path.child("fieldPath"), .string(name), "error converting fieldPath: field label not supported: \(base)")
     }
-
-    func isVolumeField(_ name: String) -> Bool { PodSpecValidation.volumeFieldPaths.contains(name) }
 
     mutating func volumeFieldReference(_ reference: Node, _ path: NodePath) { fieldReference(reference, path, PodSpecValidation.volumeFieldPaths) }
 

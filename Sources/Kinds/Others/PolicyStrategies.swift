@@ -1,0 +1,299 @@
+import Core
+package import Machinery
+package import Tree
+
+/// Autoscalers: a target, bounds that leave room, metrics of one source each.
+package struct AutoscalerStrategy: KindStrategy {
+    package init() {}
+
+    private static let kinds = ["Object": "object", "Pods": "pods", "Resource": "resource", "External": "external", "ContainerResource": "containerResource"]
+
+    package func setDefaults(_ object: inout Node) {
+        if object["spec"]["minReplicas"].isNull { object["spec"]["minReplicas"] = 1 }
+        guard object.apiVersion != "autoscaling/v1" else { return }
+        if object["spec"]["metrics"].isEmpty {
+            object["spec"]["metrics"] = [["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 80]]]]
+        }
+        guard !object["spec"]["behavior"].isNull else { return }
+        let percent: Node = ["type": "Percent", "value": 100, "periodSeconds": 15]
+        fill(&object["spec"]["behavior"]["scaleUp"], [["type": "Pods", "value": 4, "periodSeconds": 15], percent], stabilization: 0)
+        fill(&object["spec"]["behavior"]["scaleDown"], [percent], stabilization: .null)
+    }
+
+    private func fill(_ rules: inout Node, _ policies: Node, stabilization: Node) {
+        if rules["selectPolicy"].isNull { rules["selectPolicy"] = "Max" }
+        if rules["stabilizationWindowSeconds"].isNull { rules["stabilizationWindowSeconds"] = stabilization }
+        if rules["policies"].isNull { rules["policies"] = policies }
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        var findings = Findings()
+        let (low, high) = (spec["minReplicas"].int, spec["maxReplicas"].int ?? 0)
+        if let low, low < 1 { findings.invalid(path.child("minReplicas"), .int(low), "must be greater than or equal to 1") }
+        if high == 0 {
+            findings.required(path.child("maxReplicas"), "must be set and greater than 0")
+        } else if high < 0 {
+            findings.invalid(path.child("maxReplicas"), .int(high), "must be greater than or equal to 1")
+        }
+        if let low, high < low { findings.invalid(path.child("maxReplicas"), .int(high), "must be greater than or equal to `minReplicas`") }
+        for field in ["kind", "name"] {
+            findings.named(path.child("scaleTargetRef").child(field), spec["scaleTargetRef"][field]) { NameFormat.pathSegment($0) }
+        }
+        for (index, metric) in spec["metrics"].list.enumerated() { self.metric(metric, path.child("metrics").element(index), &findings) }
+        for direction in ["scaleUp", "scaleDown"] where !spec["behavior"][direction].isNull {
+            scaling(spec["behavior"][direction], path.child("behavior").child(direction), &findings)
+        }
+        return findings.errors
+    }
+
+    private func metric(_ metric: Node, _ path: NodePath, _ findings: inout Findings) {
+        let type = metric["type"].string ?? ""
+        if type.isEmpty { findings.required(path.child("type"), "must specify a metric source type") }
+        guard let expected = AutoscalerStrategy.kinds[type] else {
+            return findings.notSupported(path.child("type"), type, AutoscalerStrategy.kinds.keys.sorted())
+        }
+        if metric[expected].isNull { findings.required(path.child(expected), "must populate information for the given metric source") }
+        for other in AutoscalerStrategy.kinds.values.sorted() where other != expected && !metric[other].isNull {
+            findings.forbidden(path.child(other), "must populate the given metric source only")
+        }
+        let (source, at) = (metric[expected], path.child(expected))
+        guard !source.isNull, !source["target"].isNull else { return }
+        let target = source["target"]
+        if expected.lowercased().contains("resource") {
+            findings.present(at.child("name"), source["name"])
+            if expected == "containerResource" { findings.present(at.child("container"), source["container"]) }
+            if target["averageUtilization"].isNull, target["averageValue"].isNull {
+                findings.required(at.child("target").child("averageUtilization"), "must set either a target raw value or a target utilization")
+            }
+            if !target["averageUtilization"].isNull, !target["averageValue"].isNull {
+                findings.forbidden(at.child("target").child("averageValue"), "may not set both a target raw value and a target utilization")
+            }
+        }
+        if let share = target["averageUtilization"].int, share < 1 {
+            findings.invalid(at.child("target").child("averageUtilization"), .int(share), "must be greater than 0")
+        }
+        for field in ["value", "averageValue"] {
+            if let amount = PodRequests.quantity(target[field]), amount.sign <= 0 {
+                findings.invalid(at.child("target").child(field), .string(amount.description), "must be positive")
+            }
+        }
+    }
+
+    private func scaling(_ rules: Node, _ path: NodePath, _ findings: inout Findings) {
+        if let window = rules["stabilizationWindowSeconds"].int {
+            if window < 0 { findings.invalid(path.child("stabilizationWindowSeconds"), .int(window), "must be greater than or equal to zero") }
+            if window > 3600 { findings.invalid(path.child("stabilizationWindowSeconds"), .int(window), "must be less than or equal to 3600") }
+        }
+        let policies = rules["policies"].list
+        if policies.isEmpty { findings.required(path.child("policies"), "must specify at least one Policy") }
+        for (index, policy) in policies.enumerated() {
+            let at = path.child("policies").element(index)
+            if (policy["value"].int ?? 0) <= 0 { findings.invalid(at.child("value"), .int(policy["value"].int ?? 0), "must be greater than zero") }
+            let period = policy["periodSeconds"].int ?? 0
+            if period <= 0 { findings.invalid(at.child("periodSeconds"), .int(period), "must be greater than zero") }
+            if period > 1800 { findings.invalid(at.child("periodSeconds"), .int(period), "must be less than or equal to 1800") }
+        }
+    }
+}
+
+/// Disruption budgets: what must stay or what may go, not both.
+package struct DisruptionBudgetStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.hasGeneration = true
+        traits.allowsUnconditionalUpdate = false
+        return traits
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        var findings = Findings()
+        if !spec["minAvailable"].isNull, !spec["maxUnavailable"].isNull {
+            findings.invalid(path, spec, "minAvailable and maxUnavailable cannot be both set")
+        }
+        for field in ["minAvailable", "maxUnavailable"] where !spec[field].isNull {
+            findings.amountOrPercent(path.child(field), spec[field])
+            findings.atMostAll(path.child(field), spec[field])
+        }
+        findings.add(LabelSelector.errors(spec["selector"], at: path.child("selector")))
+        findings.oneOf(path.child("unhealthyPodEvictionPolicy"), spec["unhealthyPodEvictionPolicy"], ["AlwaysAllow", "IfHealthyBudget"])
+        return findings.errors
+    }
+}
+
+/// Priority classes: a value that stays; the system's are reserved.
+package struct PriorityClassStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.hasGeneration = true
+        return traits
+    }
+
+    private static let system: [String: Int64] = ["system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000]
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let value = object["value"].int ?? 0
+        if object.name.hasPrefix("system-") {
+            let head = "priority class names with 'system-' prefix are reserved for system use only. error: "
+            guard let known = PriorityClassStrategy.system[object.name] else {
+                return [.forbidden("metadata.name", head + "\(object.name) is not a known system priority class")]
+            }
+            if value != known { return [.forbidden("metadata.name", head + "value of \(object.name) PriorityClass must be \(known)")] }
+            if object["globalDefault"].bool == true { return [.forbidden("metadata.name", head + "globalDefault of \(object.name) PriorityClass must be false")] }
+        } else if value > 1_000_000_000 {
+            return [.forbidden("value", "maximum allowed value of a user defined priority is 1000000000")]
+        }
+        return []
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        var findings = Findings()
+        if (object["value"].int ?? 0) != (old["value"].int ?? 0) { findings.forbidden(NodePath([.key("value")]), "may not be changed in an update.") }
+        findings.immutable(NodePath([.key("preemptionPolicy")]), object["preemptionPolicy"], old["preemptionPolicy"])
+        return findings.errors
+    }
+}
+
+/// Quotas: names of what can be counted, scopes that do not contradict each other.
+package struct ResourceQuotaStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.returnsDeletedObject = true
+        return traits
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        var findings = Findings()
+        for (name, value) in spec["hard"].fields {
+            let at = path.child("hard").entry(name)
+            findings.format(at, name, ResourceNames.quotaErrors)
+            findings.quantity(at, value, of: name)
+            if !name.contains("."), let amount = PodRequests.quantity(value), ["pods", "services", "secrets", "configmaps"].contains(name), amount.milliValue % 1000 != 0 {
+                findings.invalid(at, .string(amount.description), "must be an integer")
+            }
+        }
+        let scopes = spec["scopes"].stringList
+        let known = ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass"]
+        for scope in scopes where !known.contains(scope) { findings.invalid(path.child("scopes"), Node(scopes), "unsupported scope") }
+        let podOnly = ["services", "resourcequotas", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps"]
+        for name in spec["hard"].fields.keys.sorted() where podOnly.contains(name) {
+            for scope in scopes where scope != "VolumeAttributesClass" || name != "persistentvolumeclaims" {
+                findings.invalid(path.child("scopes"), Node(scopes), "unsupported scope applied to resource")
+            }
+        }
+        for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] where pair.allSatisfy(scopes.contains) {
+            findings.invalid(path.child("scopes"), Node(scopes), "conflicting scopes")
+        }
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource.isEmpty else { return [] }
+        var findings = Findings()
+        let (new, before) = (Set(object["spec"]["scopes"].stringList), Set(old["spec"]["scopes"].stringList))
+        if new != before { findings.invalid(PodStrategy.specPath.child("scopes"), object["spec"]["scopes"], ObjectMeta.immutableMessage) }
+        return findings.errors
+    }
+}
+
+/// Limit ranges: for containers the missing defaults follow from the bounds.
+package struct LimitRangeStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.allowsCreateOnUpdate = true
+        return traits
+    }
+
+    package func setDefaults(_ object: inout Node) {
+        guard case .list(var limits) = object["spec"]["limits"] else { return }
+        for index in limits.indices where limits[index]["type"].string == "Container" {
+            fill("default", from: "max", of: &limits[index])
+            fill("defaultRequest", from: "default", of: &limits[index])
+            fill("defaultRequest", from: "min", of: &limits[index])
+        }
+        object["spec"]["limits"] = .list(limits)
+    }
+
+    private func fill(_ field: String, from other: String, of limit: inout Node) {
+        for (name, value) in limit[other].fields where !limit[field].has(name) { limit[field][name] = value }
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        var types: Set<String> = []
+        for (index, limit) in object["spec"]["limits"].list.enumerated() {
+            let path = PodStrategy.specPath.child("limits").element(index)
+            let type = limit["type"].string ?? ""
+            if !types.insert(type).inserted { findings.duplicate(path.child("type"), type) }
+            if type == "Pod" {
+                for field in ["default", "defaultRequest"] where !limit[field].isEmpty {
+                    findings.forbidden(path.child(field), "may not be specified when `type` is 'Pod'")
+                }
+            }
+            if type == "PersistentVolumeClaim", limit["min"]["storage"].isNull, limit["max"]["storage"].isNull {
+                findings.required(path.child("limits"), "either minimum or maximum storage value is required, but neither was provided")
+            }
+            order(limit, path, &findings)
+        }
+        return findings.errors
+    }
+
+    private func order(_ limit: Node, _ path: NodePath, _ findings: inout Findings) {
+        let fields = ["min", "max", "default", "defaultRequest", "maxLimitRequestRatio"]
+        let names = Set(fields.flatMap { Array(limit[$0].fields.keys) }).sorted()
+        for name in names {
+            func amount(_ field: String) -> Quantity? { PodRequests.quantity(limit[field][name]) }
+            func compare(_ low: String, _ high: String, at: String, _ words: String, _ other: String) {
+                guard let a = amount(low), let b = amount(high), a > b else { return }
+                findings.invalid(path.child(at).entry(name), .string(a.description), "\(words) \(a) is greater than \(other) \(b)")
+            }
+            compare("min", "max", at: "min", "min value", "max value")
+            compare("min", "defaultRequest", at: "defaultRequest", "min value", "default request value")
+            compare("defaultRequest", "max", at: "defaultRequest", "default request value", "max value")
+            compare("defaultRequest", "default", at: "defaultRequest", "default request value", "default limit value")
+            compare("min", "default", at: "default", "min value", "default value")
+            compare("default", "max", at: "default", "default value", "max value")
+            if let ratio = amount("maxLimitRequestRatio"), ratio < Quantity(1) {
+                findings.invalid(path.child("maxLimitRequestRatio").entry(name), .string(ratio.description), "ratio \(ratio) is less than 1")
+            }
+        }
+    }
+}
+
+/// Storage classes: what they make does not change.
+package struct StorageClassStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.returnsDeletedObject = true
+        return traits
+    }
+
+    package func setDefaults(_ object: inout Node) {
+        if object["reclaimPolicy"].isNull { object["reclaimPolicy"] = "Delete" }
+        if object["volumeBindingMode"].isNull { object["volumeBindingMode"] = "Immediate" }
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        let path = NodePath([.key("provisioner")])
+        findings.named(path, object["provisioner"]) { NameFormat.qualifiedName($0.lowercased()) }
+        findings.oneOf(NodePath([.key("reclaimPolicy")]), object["reclaimPolicy"], ["Delete", "Retain"])
+        findings.oneOf(NodePath([.key("volumeBindingMode")]), object["volumeBindingMode"], ["Immediate", "WaitForFirstConsumer"])
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        var findings = Findings()
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            findings.immutable(NodePath([.key(field)]), object[field], old[field])
+        }
+        return findings.errors
+    }
+}

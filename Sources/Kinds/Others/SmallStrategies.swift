@@ -1,0 +1,250 @@
+package import Machinery
+package import Tree
+
+/// Pod templates as objects of their own.
+package struct PodTemplateStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.hasGeneration = true
+        traits.returnsDeletedObject = true
+        return traits
+    }
+
+    package func setDefaults(_ object: inout Node) { PodDefaults.applyToSpec(&object["template"]["spec"]) }
+    package func validate(_ object: Node) -> [FieldError] { PodTemplateRules.errors(object["template"], at: NodePath([.key("template")])) }
+}
+
+/// Leases: durations that can run out.
+package struct LeaseStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.allowsCreateOnUpdate = true
+        traits.allowsUnconditionalUpdate = false
+        return traits
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        var findings = Findings()
+        if let seconds = spec["leaseDurationSeconds"].int, seconds <= 0 {
+            findings.invalid(path.child("leaseDurationSeconds"), .int(seconds), Findings.notPositive)
+        }
+        findings.nonNegative(path, fields: ["leaseTransitions"], of: spec)
+        if !spec["preferredHolder"].isEmpty, spec["strategy"].isEmpty {
+            findings.forbidden(path.child("preferredHolder"), "may only be specified if `strategy` is defined")
+        }
+        return findings.errors
+    }
+}
+
+/// Nodes: taints that differ, pod networks that stay.
+package struct NodeStrategy: KindStrategy {
+    package init() {}
+
+    package func setDefaults(_ object: inout Node) {
+        if object["status"]["allocatable"].isNull, !object["status"]["capacity"].isEmpty { object["status"]["allocatable"] = object["status"]["capacity"] }
+    }
+
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        // Kubelets register with their status in one write.
+        traits.dropsStatusOnCreate = false
+        return traits
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        var seen: Set<String> = []
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        for (index, taint) in spec["taints"].list.enumerated() {
+            let at = path.child("taints").element(index)
+            let (key, value, effect) = (taint["key"].string ?? "", taint["value"].string ?? "", taint["effect"].string ?? "")
+            findings.format(at.child("key"), key, NameFormat.qualifiedName)
+            let problems = NameFormat.labelValue(value)
+            if !problems.isEmpty { findings.invalid(at.child("value"), .string(value), problems.joined(separator: ";")) }
+            if effect.isEmpty { findings.required(at.child("effect")) }
+            if !seen.insert("\(effect)/\(key)").inserted {
+                findings.add(.duplicate("\(at)", taint.jsonText))
+            }
+        }
+        let networks = spec["podCIDRs"].stringList
+        for (index, network) in networks.enumerated() { findings.format(path.child("podCIDRs").element(index), network, AddressFormat.network) }
+        if networks.count > 2 {
+            findings.invalid(path.child("podCIDRs"), Node(networks), "may specify no more than one CIDR for each IP family")
+        }
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource.isEmpty else { return [] }
+        var findings = Findings()
+        let (new, before, path) = (object["spec"], old["spec"], PodStrategy.specPath)
+        if !before["podCIDRs"].isEmpty, new["podCIDRs"] != before["podCIDRs"] {
+            findings.forbidden(path.child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid")
+        }
+        if !before["providerID"].isEmpty, new["providerID"] != before["providerID"] {
+            findings.forbidden(path.child("providerID"), "node updates may not change providerID except from \"\" to valid")
+        }
+        return findings.errors
+    }
+}
+
+/// Endpoints of the older kind.
+package struct EndpointsStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.allowsCreateOnUpdate = true
+        return traits
+    }
+
+    package func setDefaults(_ object: inout Node) {
+        guard case .list(var subsets) = object["subsets"] else { return }
+        for index in subsets.indices {
+            guard case .list(var ports) = subsets[index]["ports"] else { continue }
+            for at in ports.indices where ports[at]["protocol"].isEmpty { ports[at]["protocol"] = "TCP" }
+            subsets[index]["ports"] = .list(ports)
+        }
+        object["subsets"] = .list(subsets)
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        for (index, subset) in object["subsets"].list.enumerated() {
+            let path = NodePath([.key("subsets"), .index(index)])
+            if subset["addresses"].isEmpty, subset["notReadyAddresses"].isEmpty {
+                findings.required(path, "must specify `addresses` or `notReadyAddresses`")
+            }
+            for field in ["addresses", "notReadyAddresses"] {
+                for (step, address) in subset[field].list.enumerated() {
+                    let at = path.child(field).element(step)
+                    let text = address["ip"].string ?? ""
+                    let problems = AddressFormat.address(text)
+                    for problem in problems { findings.invalid(at.child("ip"), .string(text), problem) }
+                    if problems.isEmpty { findings.format(at.child("ip"), text, EndpointAddress.errors) }
+                    if let name = address["hostname"].string, !name.isEmpty { findings.format(at.child("hostname"), name, NameFormat.dnsLabel) }
+                    if let name = address["nodeName"].string { findings.format(at.child("nodeName"), name, NameFormat.dnsSubdomain) }
+                }
+            }
+            let ports = subset["ports"].list
+            for (step, port) in ports.enumerated() {
+                let at = path.child("ports").element(step)
+                let name = port["name"].string ?? ""
+                if name.isEmpty { if ports.count > 1 { findings.required(at.child("name")) } } else { findings.format(at.child("name"), name, NameFormat.dnsLabel) }
+                for problem in NameFormat.portNumber(port["port"].int ?? 0) { findings.invalid(at.child("port"), .int(port["port"].int ?? 0), problem) }
+            }
+        }
+        return findings.errors
+    }
+}
+
+/// Events: in the namespace of what they are about.
+package struct EventStrategy: KindStrategy {
+    package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.allowsCreateOnUpdate = true
+        return traits
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let field = object.has("regarding") ? "regarding" : "involvedObject"
+        let regarding = object[field]["namespace"].string ?? ""
+        let path = NodePath([.key("involvedObject"), .key("namespace")])
+        var findings = Findings()
+        if regarding.isEmpty {
+            // What has no namespace is told of in the default one.
+            if object.namespace != "default", object.namespace != "kube-system", !object.namespace.isEmpty {
+                findings.invalid(path, .string(regarding), "does not match event.namespace")
+            }
+        } else if regarding != object.namespace {
+            findings.invalid(path, .string(regarding), "does not match event.namespace")
+        }
+        return findings.errors
+    }
+}
+
+/// Requests for certificates: what is asked for is fixed, and nobody decides twice.
+package struct SigningRequestStrategy: KindStrategy {
+    package init() {}
+
+    package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
+        object["spec"] = old["spec"]
+        switch subresource {
+        case "approval":
+            // Only the decision; the certificate is the signer's.
+            let conditions = object["status"]["conditions"]
+            object["status"] = old["status"]
+            object["status"]["conditions"] = conditions
+        case "status":
+            // Decisions go through their own subresource.
+            let decisions = ["Approved", "Denied"]
+            var conditions = old["status"]["conditions"].list.filter { decisions.contains($0["type"].string ?? "") }
+            conditions += object["status"]["conditions"].list.filter { !decisions.contains($0["type"].string ?? "") }
+            if !conditions.isEmpty { object["status"]["conditions"] = .list(conditions) }
+        default: object["status"] = old["status"]
+        }
+    }
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
+        var findings = Findings()
+        if spec["usages"].isEmpty { findings.required(path.child("usages")) }
+        if spec["signerName"].isEmpty {
+            findings.required(path.child("signerName"))
+        } else if let name = spec["signerName"].string, name.split(separator: "/", omittingEmptySubsequences: false).count != 2 {
+            findings.invalid(path.child("signerName"), .string(name), "must be a fully qualified domain and path of the form 'example.com/signer-name'")
+        }
+        if let seconds = spec["expirationSeconds"].int, seconds < 600 {
+            findings.invalid(path.child("expirationSeconds"), .int(seconds), "may not specify a duration less than 600 seconds (10 minutes)")
+        }
+        if spec["request"].isEmpty { findings.invalid(path.child("request"), spec["request"], "PEM block type must be CERTIFICATE REQUEST") }
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        var findings = Findings()
+        let path = NodePath([.key("status"), .key("conditions")])
+        let types = object["status"]["conditions"].list.compactMap { $0["type"].string }
+        if types.contains("Approved"), types.contains("Denied") {
+            findings.invalid(path, "Approved,Denied", "Approved and Denied conditions are mutually exclusive")
+        }
+        for type in ["Approved", "Denied", "Failed"] {
+            if old["status"]["conditions"].list.contains(where: { $0["type"].string == type }), !types.contains(type) {
+                findings.forbidden(path, "updates may not remove a condition of type \(FieldError.quoted(type))")
+            }
+        }
+        let before = old["status"]["certificate"]
+        if !before.isEmpty, object["status"]["certificate"] != before {
+            findings.forbidden(NodePath([.key("status"), .key("certificate")]), "updates may not set certificate content if already set")
+        }
+        return findings.errors
+    }
+}
+
+/// A kind whose fields of a few names never change.
+package struct FixedFieldsStrategy: KindStrategy {
+    package let traits: KindTraits
+    private let paths: [[String]]
+    private let words: String
+
+    package init(_ paths: [[String]], words: String = ObjectMeta.immutableMessage, _ edit: (inout KindTraits) -> Void = { _ in }) {
+        var traits = KindTraits()
+        edit(&traits)
+        self.traits = traits
+        self.paths = paths
+        self.words = words
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource.isEmpty else { return [] }
+        var findings = Findings()
+        for path in paths {
+            let (new, before) = (path.reduce(object) { $0[$1] }, path.reduce(old) { $0[$1] })
+            if !Findings.same(new, before) { findings.invalid(NodePath(path.map(NodePath.Step.key)), new, words) }
+        }
+        return findings.errors
+    }
+}
