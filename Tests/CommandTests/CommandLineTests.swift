@@ -58,16 +58,6 @@ import Tree
         #expect(LogsCommand.tail([], 5) == [])
     }
 
-    @Test func resetFindsWhatIsMountedBelowADirectoryAndNothingElse() {
-        let table = """
-            1 0 8:1 / / rw - ext4 x rw
-            2 1 0:4 n:[1] /run/jangada/ns/a rw - nsfs nsfs rw
-            3 1 0:4 n:[1] /run/jangada2/ns/a rw - nsfs nsfs rw
-            4 1 0:4 / /run/jangada/ns/b\\040c rw - tmpfs x rw
-            """
-        #expect(ResetCommand.mountPoints(table, below: "/run/jangada") == ["/run/jangada/ns/b c", "/run/jangada/ns/a"])
-    }
-
     @Test func homesComeFromThePasswdFile() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\nbroken\n"
         #expect(InvokingUser.home(of: 1000, passwd: passwd) == "/home/ana")
