@@ -45,7 +45,7 @@ struct LoadBalancerTrafficTests {
             try await eventually("and silent") { try await ask(host, address, 80).isEmpty }
             try await api.patch(.services, "web", "{spec: {type: LoadBalancer}}")
             try await eventually("and again") { await api.service("web")?["status"]["loadBalancer"]["ingress"].list.count == 1 }
-            _ = try await api.client.delete(.services, ObjectKey("default", "web"), DeleteOptions())
+            try await api.delete(.services, "web")
             try await eventually("a deleted one ends") { await api.service("web") == nil }
             try await eventually("events tell of the end") { try await api.eventReasons("web").isSuperset(of: ["DeletingLoadBalancer", "DeletedLoadBalancer"]) }
         }

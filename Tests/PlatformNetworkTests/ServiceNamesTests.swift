@@ -85,7 +85,7 @@ struct ServiceNamesTests {
             try await api.patch(.endpointSlices, "db-1", "{endpoints: [{addresses: [10.244.0.6], hostname: db-1, conditions: {ready: true}}]}")
             try await eventually("endpoints changed") { try await resolve(node, "db-1.db.default.svc.cluster.local") == ["10.244.0.6"] }
             #expect(try await resolve(node, "db.default.svc.cluster.local") == ["10.244.0.6"])
-            _ = try await api.client.delete(.services, ObjectKey("default", "web"), DeleteOptions())
+            try await api.delete(.services, "web")
             try await eventually("gone") { try await resolve(node, "web.default.svc.cluster.local") == nil }
         }
     }

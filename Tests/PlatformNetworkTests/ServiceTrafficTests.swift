@@ -58,11 +58,11 @@ struct ServiceTrafficTests {
             try await api.patch(.endpointSlices, "web-2", "{endpoints: [{addresses: ['\(b.address)'], conditions: {ready: false, serving: true, terminating: true}, nodeName: two}]}")
             try await Task.sleep(for: .milliseconds(100))
             #expect(try await ask(host, address, 80) == "b")
-            _ = try await api.client.delete(.endpointSlices, ObjectKey("default", "web-2"), DeleteOptions())
+            try await api.delete(.endpointSlices, "web-2")
             try await eventually("nothing is left") { try await ask(host, address, 80).isEmpty }
             try await api.patch(.endpointSlices, "web-1", "{endpoints: [\(a.endpoint)]}")
             try await eventually("ready again") { try await ask(host, address, 80) == "a" }
-            _ = try await api.client.delete(.services, ObjectKey("default", "web"), DeleteOptions())
+            try await api.delete(.services, "web")
             try await eventually("the service is gone") { try await ask(host, address, 80).isEmpty }
             #expect(try await ask(host, plane.nodes[1].address, 30080).isEmpty)
         }
@@ -90,7 +90,7 @@ struct ServiceTrafficTests {
 
     @Test func startAfterAKillCatchesUp() async throws {
         let api = try await TestAPI()
-        defer { api.store.close() }
+        defer { api.close() }
         let host = try makeHost()
         let directory = "/tmp/jangada-boot-\(Identifier.suffix(8))"
         let kept = Kept()
@@ -115,7 +115,7 @@ struct ServiceTrafficTests {
             }
         }
         #expect(try await ask(host, IPAddress(10, 96, 0, 51), 80) == "a", "traffic flows with no daemon")
-        _ = try await api.client.delete(.services, ObjectKey("default", "goes"), DeleteOptions())
+        try await api.delete(.services, "goes")
         try await TestPlane.run(api, host, directory: directory) { plane in
             #expect(plane.nodes[0].pods.attachments().map(\.podID) == ["a"])
             try await eventually("what was deleted meanwhile is gone") { try await ask(host, IPAddress(10, 96, 0, 52), 80).isEmpty }
@@ -129,8 +129,8 @@ struct ServiceTrafficTests {
         let host = try makeHost()
         let (first, second) = (try await TestAPI(), try await TestAPI(cidr: "10.97.0.0/16"))
         defer {
-            first.store.close()
-            second.store.close()
+            first.close()
+            second.close()
         }
         try await TestPlane.run(first, host) { one in
             let pod = try one.pod("one", on: 0)

@@ -41,6 +41,12 @@ final class TestAPI: Sendable {
         _ = try await client.patch(resource, ObjectKey("default", name), .merge, YAMLReader.read(Array(yaml.utf8)), subresource: subresource)
     }
 
+    func delete(_ resource: GroupVersionResource, _ name: String) async throws {
+        _ = try await client.delete(resource, ObjectKey("default", name), DeleteOptions())
+    }
+
+    func close() { store.close() }
+
     func service(_ name: String) async -> Node? { try? await client.get(.services, ObjectKey("default", name)) }
 
     func eventReasons(_ name: String) async throws -> Set<String> {
@@ -93,7 +99,7 @@ struct TestPlane: Sendable {
 
     static func run(_ body: @escaping @Sendable (TestPlane) async throws -> Void) async throws {
         let api = try await TestAPI()
-        defer { api.store.close() }
+        defer { api.close() }
         try await run(api, makeHost(), body)
     }
 
