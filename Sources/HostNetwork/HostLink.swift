@@ -135,7 +135,9 @@ extension HostLink {
             if let link = try routes.link(named: plan.link), link.kind == "veth" {
                 try routes.apply { $0.deleteLink(.index(link.index)) }
             }
-            for line in (try directory.read(savedSettings) ?? "").split(separator: "\n") {
+            // Another cluster on this machine needs them still.
+            let isShared = try routes.routes().contains { $0.protocolID == RouteBatch.routeProtocol }
+            for line in (isShared ? "" : try directory.read(savedSettings) ?? "").split(separator: "\n") {
                 let parts = line.split(separator: "=", maxSplits: 1)
                 if parts.count == 2 { try Sysctl.setPresent([(String(parts[0]), String(parts[1]))]) }
             }

@@ -46,6 +46,32 @@ struct ClusterNetworkTests {
         #expect(try HostLink.leftovers(plan, host: host) == [])
     }
 
+    @Test func clustersOnOneMachineKeepOutOfEachOthersWay() throws {
+        let host = try NetworkNamespace.create()
+        try host.run { () throws(SystemFailure) in try Sysctl.set("net/ipv4/ip_forward", "0") }
+        let first = NetworkPlan(directory: "/tmp/jangada-net-\(Identifier.suffix(8))")
+        var second = NetworkPlan(directory: "/tmp/jangada-net-\(Identifier.suffix(8))", cluster: "a-name-that-no-link-can-have")
+        second.serviceRange = IPPrefix(IPAddress(10, 97, 0, 0), length: 16)
+        second.dnsAddress = IPAddress(10, 97, 0, 10)
+        #expect(NetworkPlan(directory: "", cluster: "dev").link == "jgd-dev" && second.link.utf8.count <= 15 && second.table != first.table)
+        func forwarding() throws -> String? { try host.run { () throws(SystemFailure) in try Sysctl.get("net/ipv4/ip_forward") } }
+        let one = try ClusterNetwork(first, host: host, resolvers: ResolverFile(path: "/nonexistent"))
+        _ = try one.addNode("node", warmPods: 0)
+        let wanted = second
+        second = try #require(try host.run { () throws(SystemFailure) in try wanted.adapted(to: RouteNetlink()) })
+        #expect(!second.podRange.overlaps(first.podRange) && !second.nodeRange.overlaps(first.nodeRange))
+        let two = try ClusterNetwork(second, host: host, resolvers: ResolverFile(path: "/nonexistent"))
+        _ = try two.addNode("node", warmPods: 0)
+        let again = try host.run { () throws(SystemFailure) in try wanted.adapted(to: RouteNetlink()) }
+        #expect(again == second, "a cluster that is there keeps its ranges")
+        try one.destroy()
+        #expect(try forwarding() == "1", "the other cluster still forwards")
+        #expect(try HostLink.leftovers(first, host: host) == [])
+        #expect(try HostLink.leftovers(second, host: host).count > 3)
+        try two.destroy()
+        #expect(try HostLink.leftovers(second, host: host) == [])
+    }
+
     @Test func planAvoidsRoutesThatAreThereAndTakesTheMachinesMTU() throws {
         let plan = NetworkPlan(directory: "/tmp/none")
         let host = try NetworkNamespace.create()

@@ -15,7 +15,11 @@ final class TestCluster {
     init(nodes count: Int, warmPods: Int = 0) throws {
         plan = NetworkPlan(directory: "/tmp/jangada-net-\(Identifier.suffix(8))")
         host = try NetworkNamespace.create()
-        try host.run { () throws(SystemFailure) in try RouteNetlink().apply { $0.setLink(.name("lo"), up: true) } }
+        try host.run { () throws(SystemFailure) in
+            try RouteNetlink().apply { $0.setLink(.name("lo"), up: true) }
+            // A new namespace begins with the machine's own settings.
+            try Sysctl.set("net/ipv4/ip_forward", "0")
+        }
         link = try HostLink(plan, host: host)
         for index in 0..<count { try addNode(index, warmPods: warmPods) }
         try setPeers()
