@@ -121,6 +121,7 @@ let package = Package(
             "PlatformNetworkTests", ["Platform", "HostNetwork", "APIServer", "Store", "Client", "Controllers", "Machinery", "Schema", "Linux", "Tree", "Core"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         tests("MetricsTests", ["APIServer", "Client", "Transport", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),

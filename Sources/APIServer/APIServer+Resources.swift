@@ -16,7 +16,12 @@ extension APIServer {
     func resource(_ request: APIRequest) async throws(APIError) {
         let info = request.info
         let gvr = GroupVersionResource(group: info.group, version: info.version, resource: info.resource)
-        guard let resource = parts.catalog.resource(gvr) else { throw APIError.pathNotFound }
+        guard let resource = parts.catalog.resource(gvr) else {
+            // Of a group that nobody serves not even the path is known.
+            let isServed = parts.catalog.all.contains { $0.group == info.group && $0.resource.version == info.version }
+            if isServed { throw APIError.pathNotFound }
+            return respond(request, status: 404, text: "404 page not found\n")
+        }
         guard resource.isNamespaced || info.namespace.isEmpty || info.resource == "namespaces" else { throw APIError.pathNotFound }
         if !info.subresource.isEmpty {
             guard resource.resource.subresource(info.subresource) != nil else { throw APIError.pathNotFound }
@@ -25,6 +30,7 @@ extension APIServer {
             }
         }
         if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
+        if info.name.isEmpty, info.verb == "update" || info.verb == "patch" { throw APIError.methodNotAllowed }
         switch info.verb {
         case "get": try get(request, resource)
         case "list": try list(request, resource)
@@ -34,7 +40,7 @@ extension APIServer {
         case "patch": try await patch(request, resource)
         case "delete": try await delete(request, resource)
         case "deletecollection": try await deleteCollection(request, resource)
-        default: throw APIError.methodNotSupported(resource.plural, group: resource.group, action: info.verb)
+        default: throw APIError.methodNotAllowed
         }
     }
 
@@ -90,7 +96,7 @@ extension APIServer {
     }
 
     private func create(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
-        guard request.info.name.isEmpty else { throw APIError.methodNotSupported(resource.plural, group: resource.group, action: "create") }
+        guard request.info.name.isEmpty else { throw APIError.methodNotAllowed }
         let rendering = try rendering(request, resource)
         let context = try context(request)
         let object = try await decodeBody(request, resource, context)
@@ -112,7 +118,7 @@ extension APIServer {
         }
         let namespace = namespace(request, resource)
         guard object.namespace.isEmpty || object.namespace == namespace else {
-            throw APIError.badRequest("the namespace of the object (\(object.namespace)) does not match the namespace on the request (\(namespace))")
+            throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
         }
         let allowsCreate = parts.writer.strategy(resource).traits.allowsCreateOnUpdate
         let change: ObjectWriter.Change = { _ in object }
@@ -134,7 +140,18 @@ extension APIServer {
         let writer = parts.writer
         let change: ObjectWriter.Change = { current throws(APIError) in
             let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
-            var object = try writer.checks.decode(patched, resource, context.options, warn: context.warn)
+            guard patched.name == info.name else {
+                throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")
+            }
+            guard patched.namespace == current.namespace else {
+                throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
+            }
+            var object: Node
+            do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, warn: context.warn) } catch {
+                // The same finding, as upstream words it for patches.
+                let parts = error.message.split(separator: "cannot be handled as a \(resource.kind): ", maxSplits: 1)
+                throw parts.count == 2 ? patch.refusal(patched, String(parts[1])) : error
+            }
             object["kind"] = .string(resource.kind)
             object["apiVersion"] = .string(resource.resource.gvk.apiVersion)
             return object

@@ -68,6 +68,10 @@ extension APIError {
     /// What a path that leads to no resource answers.
     package static let pathNotFound = APIError(code: 404, reason: "NotFound", message: "the server could not find the requested resource", details: Details())
 
+    /// What a path answers that has no such method.
+    package static let methodNotAllowed = APIError(
+        code: 405, reason: "MethodNotAllowed", message: "the server does not allow this method on the requested resource", details: Details())
+
     package static func alreadyExists(_ resource: String, group: String = "", name: String) -> APIError {
         APIError(code: 409, reason: "AlreadyExists", message: "\(qualified(resource, group)) \"\(name)\" already exists",
             details: Details(name: name, group: group, kind: resource))

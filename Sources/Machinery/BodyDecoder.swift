@@ -119,8 +119,13 @@ package struct BodyDecoder: Sendable {
         }
         let why = canonical.graph.message(of: found) == nil
             ? "no kind \(NodePath.quoted(found.kind)) is registered for version \(NodePath.quoted(found.apiVersion))"
-            : "converting (\(found.version).\(found.kind)) to (\(kind.version).\(kind.kind)): unknown conversion"
+            : "converting (\(found.version).\(found.kind)) to (\(BodyDecoder.internalPackage(kind)).\(kind.kind)): unknown conversion"
         throw BodyDecoder.unhandled(found, as: kind, why)
+    }
+
+    /// How upstream's unversioned package of a group is called.
+    private static func internalPackage(_ kind: GroupVersionKind) -> String {
+        kind.group.split(separator: ".").first.map(String.init) ?? "core"
     }
 
     private func protobuf(_ bytes: [UInt8], _ kind: GroupVersionKind, _ id: MessageID) throws(APIError) -> Node {

@@ -46,6 +46,10 @@ package struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
         let list = supported.map(quoted).joined(separator: ", ")
         return .init(.notSupported, field, with("Unsupported value: \(quoted(value))", supported.isEmpty ? "" : "supported values: \(list)"))
     }
+    /// `value` is rendered already.
+    package static func notSupported(_ field: String, _ value: String, supported: [String]) -> FieldError {
+        .init(.notSupported, field, with("Unsupported value: \(value)", "supported values: " + supported.map(quoted).joined(separator: ", ")))
+    }
     package static func tooLong(_ field: String, limit: Int) -> FieldError { .init(.tooLong, field, "Too long: may not be more than \(limit) bytes") }
     package static func tooMany(_ field: String, actual: Int, limit: Int) -> FieldError {
         .init(.tooMany, field, "Too many: \(actual): must have at most \(limit) item\(limit == 1 ? "" : "s")")

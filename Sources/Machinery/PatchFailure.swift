@@ -18,7 +18,7 @@ package struct PatchFailure: Error, Equatable, CustomStringConvertible {
         case 413: return .tooLarge(description)
         case 422:
             return APIError(code: 422, reason: "Invalid", message: "the server rejected our request due to an error in our request",
-                details: .init(causes: [.init(reason: "UnexpectedServerResponse", message: description)]))
+                details: .init())
         default: return .internalError(description)
         }
     }

@@ -28,7 +28,7 @@ package struct Transcode: Sendable {
     package static func isProtobuf(_ bytes: some Collection<UInt8>) -> Bool { bytes.starts(with: magic) }
 
     package static func open(_ bytes: [UInt8]) throws(SyntaxError) -> Envelope {
-        guard isProtobuf(bytes) else { throw SyntaxError("provided data does not appear to be a protobuf message, expected prefix \(magic.map { Int($0) })") }
+        guard isProtobuf(bytes) else { throw SyntaxError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]") }
         let result: Result<Envelope, SyntaxError> = bytes.withUnsafeBytes { buffer in
             do throws(SyntaxError) {
                 var envelope = Envelope()

@@ -40,7 +40,10 @@ enum ObjectMetadata {
         func conflict(_ why: String) -> APIError { .conflict(resource.plural, group: resource.group, name: old.name, why: why) }
         let uid = object.uid
         if !uid.isEmpty, uid != old.uid {
-            throw conflict("Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
+            let place = (old.namespace.isEmpty ? [] : [old.namespace]) + [old.name]
+            let root = resource.isCustom ? "\(resource.group)/\(resource.plural)" : resource.plural
+            throw conflict(
+                "StorageError: invalid object, Code: 4, Key: /registry/\(root)/\(place.joined(separator: "/")), ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
         }
         let version = object["metadata"]["resourceVersion"].string ?? ""
         if version.isEmpty || version == "0" {
@@ -50,6 +53,9 @@ enum ObjectMetadata {
                     errors: [.invalid("metadata.resourceVersion", "0", "must be specified for an update")])
             }
         } else if version != old["metadata"]["resourceVersion"].string {
+            guard UInt64(version) != nil else {
+                throw APIError(code: 500, reason: "", message: "strconv.ParseUint: parsing \(FieldError.quoted(version)): invalid syntax")
+            }
             throw conflict(ObjectMetadata.modified)
         }
     }

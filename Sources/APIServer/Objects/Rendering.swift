@@ -149,7 +149,8 @@ struct Rendering: Sendable {
     // MARK: - Tables
 
     private func table(_ objects: [Node], listMetadata: Node) throws(APIError) -> Node {
-        let printer = Table(resource.resource, KindCells.of(group: resource.group, kind: resource.kind))
+        let cells: (any Cells)? = resource.isCustom ? ColumnCells(resource.resource) : KindCells.of(group: resource.group, kind: resource.kind)
+        let printer = Table(resource.resource, cells)
         let include = Table.Include(rawValue: tableOptions.includeObject) ?? .metadata
         var table = printer.table(objects, metadata: listMetadata, include, now: Timestamp.now())
         table["apiVersion"] = .string("meta.k8s.io/\(format.shapeVersion)")

@@ -14,18 +14,22 @@ struct Selection: Sendable {
     init(labels: String, fields: String, _ resource: ServedResource) throws(APIError) {
         if !labels.isEmpty {
             do { self.labels = try LabelSelector(parsing: labels) } catch {
-                throw APIError.badRequest("unable to parse requirement: \(error)")
+                throw APIError.badRequest("\(error)")
             }
         }
         guard !fields.isEmpty else { return }
         let selector: FieldSelector
         do { selector = try FieldSelector(parsing: fields) } catch {
-            throw APIError.badRequest("invalid field selector: \(error)")
+            throw APIError.badRequest("\(error)")
         }
         for requirement in selector.requirements {
             let known = requirement.field == "metadata.name" || (requirement.field == "metadata.namespace" && resource.isNamespaced)
                 || resource.selectableFields.contains { $0.name == requirement.field }
-            guard known else { throw APIError.badRequest("field label not supported: \(requirement.field)") }
+            guard known else {
+                if !resource.selectableFields.isEmpty || resource.isCustom { throw APIError.badRequest("field label not supported: \(requirement.field)") }
+                throw APIError.badRequest(
+                    "\(FieldError.quoted(requirement.field)) is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+            }
         }
         name = selector.exactValue(of: "metadata.name")
         self.fields = selector

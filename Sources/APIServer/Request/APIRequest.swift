@@ -46,8 +46,12 @@ package final class APIRequest: Sendable {
             http.headers["accept"], pretty: first("pretty"), userAgent: http.headers["user-agent"] ?? "", allowsProtobuf: allowsProtobuf,
             allowsShapes: allowsShapes)
         guard let negotiated else {
-            let offered = "application/json, application/yaml" + (allowsProtobuf ? ", application/vnd.kubernetes.protobuf" : "")
-            throw APIError.notAcceptable("only the following media types are accepted: \(offered)")
+            guard allowsProtobuf else { throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml") }
+            let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+            let streams = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]
+            var error = APIError.notAcceptable("406: Not Acceptable\n\nAvailable representations: \((types + streams).joined(separator: ", "))")
+            error.details = .init()
+            throw error
         }
         return negotiated
     }
@@ -63,21 +67,21 @@ package struct WriteOptions: Sendable {
     package init() {}
 
     init(_ request: APIRequest) throws(APIError) {
-        for item in request.query where item.name == "dryRun" {
-            guard item.value == "All" else {
-                if item.value.isEmpty { continue }
-                throw WriteOptions.invalid(.notSupported("dryRun", quoted: item.value, supported: ["All"]))
-            }
-            isDryRun = true
+        let kind = WriteOptions.kind(request.info.verb)
+        let dryRun = request.query.filter { $0.name == "dryRun" && !$0.value.isEmpty }.map(\.value)
+        guard dryRun.allSatisfy({ $0 == "All" }) else {
+            throw WriteOptions.invalid(
+                .notSupported("dryRun", "[" + dryRun.map(FieldError.quoted).joined(separator: ",") + "]", supported: ["All"]), kind)
         }
+        isDryRun = !dryRun.isEmpty
         if let text = request.first("fieldValidation"), !text.isEmpty {
             guard let value = FieldValidation(rawValue: text) else {
-                throw WriteOptions.invalid(.notSupported("fieldValidation", quoted: text, supported: ["Ignore", "Strict", "Warn"]))
+                throw WriteOptions.invalid(.notSupported("fieldValidation", quoted: text, supported: ["", "Ignore", "Strict", "Warn"]), kind)
             }
             fieldValidation = value
         }
         fieldManager = request.first("fieldManager") ?? ""
-        if fieldManager.utf8.count > 128 { throw WriteOptions.invalid(.tooLong("fieldManager", limit: 128)) }
+        if fieldManager.utf8.count > 128 { throw WriteOptions.invalid(.tooLong("fieldManager", limit: 128), kind) }
         if fieldManager.isEmpty {
             // Upstream names an unnamed manager by its user agent up to the first slash.
             fieldManager = String((request.http.headers["user-agent"] ?? "unknown").prefix { $0 != "/" }.prefix(128))
@@ -85,7 +89,17 @@ package struct WriteOptions: Sendable {
         force = request.first("force").map { $0 != "false" && $0 != "0" }
     }
 
-    static func invalid(_ error: FieldError) -> APIError {
-        .invalid(kind: "PatchOptions", group: "meta.k8s.io", name: "", errors: [error])
+    /// The options object that a verb's query stands for.
+    static func kind(_ verb: String) -> String {
+        switch verb {
+        case "create": "CreateOptions"
+        case "update": "UpdateOptions"
+        case "delete", "deletecollection": "DeleteOptions"
+        default: "PatchOptions"
+        }
+    }
+
+    static func invalid(_ error: FieldError, _ kind: String = "PatchOptions") -> APIError {
+        .invalid(kind: kind, group: "meta.k8s.io", name: "", errors: [error])
     }
 }

@@ -30,7 +30,9 @@ struct ListQuery: Sendable {
         let version = request.first("resourceVersion") ?? ""
         if !version.isEmpty {
             guard let number = Int64(version), number >= 0, version == String(number) else {
-                throw ListQuery.invalid(resource, .invalid("resourceVersion", quoted: version, "strconv.ParseUint: parsing \(FieldError.quoted(version)): invalid syntax"))
+                let shown = FieldError.quoted(version)
+                throw APIError.badRequest(
+                    "invalid resource version: resourceVersion: Invalid value: \(shown): strconv.ParseUint: parsing \(shown): invalid syntax")
             }
             resourceVersion = number
         }
@@ -40,7 +42,7 @@ struct ListQuery: Sendable {
     private static func number(_ request: APIRequest, _ name: String) throws(APIError) -> Int? {
         guard let text = request.first(name), !text.isEmpty else { return nil }
         guard let number = Int(text) else {
-            throw APIError.badRequest("unable to decode query parameters: strconv.ParseInt: parsing \(FieldError.quoted(text)): invalid syntax")
+            throw APIError.badRequest("strconv.ParseInt: parsing \(FieldError.quoted(text)): invalid syntax")
         }
         return number
     }
@@ -82,7 +84,6 @@ struct ListQuery: Sendable {
         if !errors.isEmpty { throw ListQuery.invalid(resource, errors) }
     }
 
-    private static func invalid(_ resource: ServedResource, _ error: FieldError) -> APIError { invalid(resource, [error]) }
     private static func invalid(_ resource: ServedResource, _ errors: [FieldError]) -> APIError {
         .invalid(kind: "ListOptions", group: "meta.k8s.io", name: "", errors: errors)
     }

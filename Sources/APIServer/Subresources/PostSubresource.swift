@@ -15,7 +15,7 @@ package struct PostHandler: SubresourceHandler {
 
     package func handle(_ request: APIRequest, _ resource: ServedResource, _ server: APIServer) async throws(APIError) {
         guard request.info.verb == "create", let subresource = resource.resource.subresource(request.info.subresource) else {
-            throw APIError.methodNotSupported(resource.plural, group: resource.group, action: request.info.verb)
+            throw APIError.methodNotAllowed
         }
         var context = try server.context(request)
         let rendering = try server.rendering(request, resource)

@@ -35,7 +35,7 @@ package struct ScaleSubresource: SubresourceHandler {
             case .unsaved(let node, _): object = node
             }
             server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object, resource)), rendering)
-        default: throw APIError.methodNotSupported(resource.plural, group: resource.group, action: info.verb)
+        default: throw APIError.methodNotAllowed
         }
     }
 

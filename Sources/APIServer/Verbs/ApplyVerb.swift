@@ -33,16 +33,8 @@ struct ApplyVerb: Sendable {
     private func check() throws(APIError) {
         let expected = resource.resource.gvk
         guard case .map = configuration else { throw .badRequest("error decoding YAML: the configuration is no object") }
-        if configuration.apiVersion.isEmpty || configuration.kind.isEmpty {
-            throw .badRequest("Object 'Kind' is missing in '\(configuration.jsonText)'")
-        }
-        guard configuration.apiVersion == expected.apiVersion else {
-            throw .badRequest(
-                "incorrect version specified in apply patch. Specified patch version: \(configuration.apiVersion), expected: \(expected.apiVersion)")
-        }
-        guard configuration.kind == expected.kind else {
-            throw .badRequest("the object provided is unrecognized: kind \(configuration.kind) was sent where \(expected.kind) belongs")
-        }
+        let found = ApplyVerb.kind(configuration)
+        guard found == ApplyVerb.text(expected) else { throw .badRequest("invalid object type: \(found)") }
         guard configuration.name.isEmpty || configuration.name == name else {
             throw .badRequest("the name of the object (\(configuration.name)) does not match the name on the URL (\(name))")
         }
@@ -55,9 +47,18 @@ struct ApplyVerb: Sendable {
             throw BodyDecoder.unhandled(expected, as: expected, error.description)
         }
         if let first = decoded.unknown.first {
-            throw .badRequest(
-                "failed to create typed patch object (\(namespace.isEmpty ? name : "\(namespace)/\(name)"); \(expected)): .\(BodyDecoder.dotted(first)): field not declared in schema")
+            throw APIError(
+                code: 500, reason: "",
+                message: "failed to create typed patch object (\(configuration.namespace)/\(configuration.name); \(found)): .\(BodyDecoder.dotted(first)): field not declared in schema")
         }
+    }
+
+    /// Upstream's text for a kind: the slash stays where there is no group.
+    private static func text(_ kind: GroupVersionKind) -> String { "\(kind.group)/\(kind.version), Kind=\(kind.kind)" }
+
+    private static func kind(_ configuration: Node) -> String {
+        let version = configuration.apiVersion
+        return (version.isEmpty ? "/" : version.contains("/") ? version : "/\(version)") + ", Kind=\(configuration.kind)"
     }
 
     /// The change that the writer runs on the current object, or on null.

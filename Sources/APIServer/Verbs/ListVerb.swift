@@ -64,7 +64,8 @@ struct ListVerb: Sendable {
             if let version = query.resourceVersion, version != 0 {
                 throw APIError.badRequest("specifying resource version is not allowed when using continue")
             }
-            let token = try ContinueToken(parsing: query.continueToken)
+            let token: ContinueToken
+            do { token = try ContinueToken(parsing: query.continueToken) } catch { throw APIError.badRequest("invalid continue token: \(error.message)") }
             // A revision of -1 asks for the rest as it is now.
             return (token.revision < 0 ? nil : token.revision, ListVerb.position(token, resource))
         }

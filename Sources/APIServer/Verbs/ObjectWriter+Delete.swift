@@ -67,14 +67,14 @@ extension ObjectWriter {
         let old = try served(record, resource)
         if let uid = options.uid, uid != old.uid {
             throw APIError.conflict(
-                resource.plural, group: resource.group, name: old.name,
-                why: "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
+                resource.kind, group: resource.group, name: old.name,
+                why: "the UID in the precondition (\(uid)) does not match the UID in record (\(old.uid)). The object might have been deleted and then recreated")
         }
         let current = old["metadata"]["resourceVersion"].string ?? ""
         if let version = options.resourceVersion, version != current {
             throw APIError.conflict(
-                resource.plural, group: resource.group, name: old.name,
-                why: "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: \(current)")
+                resource.kind, group: resource.group, name: old.name,
+                why: "the ResourceVersion in the precondition (\(version)) does not match the ResourceVersion in record (\(current)). The object might have been modified")
         }
         try await admission.validate(
             AdmissionRequest(

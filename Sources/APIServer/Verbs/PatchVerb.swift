@@ -19,8 +19,13 @@ struct PatchVerb: Sendable {
     init(_ bytes: [UInt8], mediaType: String, _ resource: ServedResource, acceptsStrategic: Bool) throws(APIError) {
         let accepted = PatchVerb.accepted(acceptsStrategic)
         guard let kind = Kind(rawValue: mediaType), accepted.contains(kind.rawValue) else {
-            throw APIError.unsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: \(accepted.joined(separator: ", "))")
+            guard !resource.isCustom else {
+                throw APIError.unsupportedMediaType(
+                    "the body of the request was in an unknown format - accepted media types include: \(accepted.joined(separator: ", "))")
+            }
+            var error = APIError.unsupportedMediaType("415: Unsupported Media Type")
+            error.details = .init()
+            throw error
         }
         self.kind = kind
         do {
@@ -29,10 +34,13 @@ struct PatchVerb: Sendable {
             throw APIError.badRequest(kind == .apply ? "error decoding YAML: \(error)" : "error decoding patch: \(error)")
         }
         if kind == .json {
+            guard case .list = patch else { throw APIError.badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type []handlers.jsonPatchOp") }
             do { operations = try JSONPatch(patch) } catch { throw error.apiError }
         } else {
             operations = nil
-            guard case .map = patch else { throw APIError.badRequest("error decoding patch: json: cannot unmarshal the patch into a map") }
+            guard case .map = patch else {
+                throw APIError.badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type map[string]interface {}")
+            }
         }
     }
 
@@ -44,6 +52,35 @@ struct PatchVerb: Sendable {
             do { operations = try JSONPatch(patch) } catch { throw error.apiError }
         } else {
             operations = nil
+        }
+    }
+
+    /// Go's word for what JSON has there.
+    private static func type(_ node: Node) -> String {
+        switch node {
+        case .null: "null"
+        case .bool: "bool"
+        case .int, .double: "number"
+        case .string: "string"
+        case .list: "array"
+        case .map: "object"
+        }
+    }
+
+    /// What upstream says of a patch whose outcome is no such object: the outcome, or for a strategic patch the patch, and why.
+    func refusal(_ patched: Node, _ why: String) -> APIError {
+        let shown = kind == .strategic ? PatchVerb.goText(patch) : patched.jsonText
+        return .invalid(kind: "", name: "", errors: [.invalid("patch", quoted: shown, why)])
+    }
+
+    /// Go's `%v` of decoded JSON.
+    private static func goText(_ node: Node) -> String {
+        switch node {
+        case .map(let fields): "map[" + fields.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }.map { "\($0.0):\(goText($0.1))" }.joined(separator: " ") + "]"
+        case .list(let items): "[" + items.map(goText).joined(separator: " ") + "]"
+        case .null: "<nil>"
+        case .string(let text): text
+        default: node.jsonText
         }
     }
 

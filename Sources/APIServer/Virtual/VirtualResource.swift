@@ -13,10 +13,10 @@ package protocol VirtualResource: Sendable {
 
 extension VirtualResource {
     package func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node {
-        throw .methodNotSupported(resource.plural, group: resource.group, action: "create")
+        throw .methodNotAllowed
     }
     package func list(_ resource: ServedResource, namespace: String) async throws(APIError) -> [Node] {
-        throw .methodNotSupported(resource.plural, group: resource.group, action: "list")
+        throw .methodNotAllowed
     }
     package var createdStatus: Int { 201 }
 }
@@ -28,7 +28,7 @@ extension APIServer {
         let namespace = resource.isNamespaced ? request.info.namespace : ""
         switch request.info.verb {
         case "create":
-            guard request.info.name.isEmpty else { throw .methodNotSupported(resource.plural, group: resource.group, action: "create") }
+            guard request.info.name.isEmpty else { throw .methodNotAllowed }
             let context = try context(request)
             let object = try await decodeBody(request, resource, context)
             let answer = try await handler.create(object, resource, namespace: namespace, context)
@@ -42,7 +42,7 @@ extension APIServer {
                 throw .notFound(resource.plural, group: resource.group, name: request.info.name)
             }
             respond(request, body: try rendering.object(found), rendering)
-        default: throw .methodNotSupported(resource.plural, group: resource.group, action: request.info.verb)
+        default: throw .methodNotAllowed
         }
     }
 }
