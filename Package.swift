@@ -1,5 +1,4 @@
 // swift-tools-version: 6.2
-import Foundation
 import PackageDescription
 
 // The target ladder of Sources/README.md: a target imports only lower ranks, and
@@ -128,15 +127,3 @@ let package = Package(
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),
     ]
 )
-
-// Only while the first targets arrive: what has no folder yet is left out.
-let here = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
-func exists(_ target: Target) -> Bool { FileManager.default.fileExists(atPath: "\(here)/\(target.path ?? "")") }
-let present = Set(package.targets.filter(exists).map(\.name))
-let ours = Set(package.targets.map(\.name))
-package.targets.removeAll { !present.contains($0.name) }
-for target in package.targets {
-    target.dependencies.removeAll {
-        if case .byNameItem(let name, _) = $0 { ours.contains(name) && !present.contains(name) } else { false }
-    }
-}
