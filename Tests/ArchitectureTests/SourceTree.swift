@@ -12,7 +12,7 @@ struct SourceTree {
         var imports: [String] {
             lines.compactMap { line in
                 let words = line.split(separator: " ").filter { !$0.hasPrefix("@") }
-                guard let at = words.firstIndex(of: "import"), words[..<at].allSatisfy(["package", "internal", "private"].contains), at + 1 < words.count
+                guard let at = words.firstIndex(of: "import"), words[..<at].allSatisfy({ ["package", "internal", "private"].contains(String($0)) }), at + 1 < words.count
                 else { return nil }
                 let name = ["struct", "class", "enum", "func", "protocol"].contains(String(words[at + 1])) ? words[at + 2] : words[at + 1]
                 return name.split(separator: ".").first.map(String.init)
