@@ -24,7 +24,7 @@ struct SourceTree {
     let files: [File]
 
     init(_ here: String = #filePath) throws {
-        root = (0..<3).reduce(here) { path, _ in FileSystem.parent(of: path) }
+        let root = (0..<3).reduce(here) { path, _ in FileSystem.parent(of: path) }
         var files: [File] = []
         try SourceTree.walk("\(root)/Sources") { path in
             guard path.hasSuffix(".swift") else { return }
@@ -32,6 +32,7 @@ struct SourceTree {
             let target = relative.split(separator: "/")[1]
             files.append(File(path: relative, target: String(target), text: String(decoding: try FileSystem.readFile(path), as: UTF8.self)))
         }
+        self.root = root
         self.files = files
     }
 
