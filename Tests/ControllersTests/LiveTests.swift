@@ -206,13 +206,12 @@ import Tree
         try await LiveCluster.run { cluster in
             try await cluster.addNode("n1")
             let key = ObjectKey("default", "j")
-            let selector: Node = ["matchLabels": ["app": "w"]]
             _ = try await cluster.client.create(
                 .jobs, namespace: "default",
                 [
                     "apiVersion": "batch/v1", "kind": "Job", "metadata": ["name": "j", "namespace": "default"],
                     "spec": [
-                        "completions": 3, "parallelism": 2, "selector": selector,
+                        "completions": 3, "parallelism": 2,
                         "template": LiveWorkloadTests.template(["restartPolicy": "Never"]),
                     ],
                 ])

@@ -51,6 +51,7 @@ import Tree
                     metadata: {labels: {app: web}}
                     spec:
                       hostname: box
+                      serviceAccountName: default
                       securityContext: {fsGroup: 2000}
                       volumes:
                       - {name: conf, configMap: {name: conf}}
