@@ -73,11 +73,11 @@ struct IsolationTests {
             let sandbox = try await machine.runtime.createSandbox(box)
             lines = try await machine.run(
                 try machine.shell(
-                    "echo $$; hostname; ls -d /proc/[0-9]* | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/kernel/shm_rmid_forced; ls /sys/class/net"
+                    "echo $$; hostname; set -- /proc/[0-9]*; echo $#; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/kernel/shm_rmid_forced; ls /sys/class/net"
                 ), in: sandbox
             ).lines.map { String($0.dropFirst(9)) }
         }
-        #expect(Array(lines.prefix(5)) == ["1", "web-0", "3", "80", "1"])
+        #expect(Array(lines.prefix(5)) == ["1", "web-0", "1", "80", "1"])
         #expect(lines.dropFirst(5).contains("lo") && !lines.dropFirst(5).contains("eth0"))
     }
 

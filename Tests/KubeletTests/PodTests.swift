@@ -27,7 +27,8 @@ import Tree
                 #expect(try fixture.log(pod) == ["from-image"])
                 _ = try await fixture.client.delete(.pods, ObjectKey("default", "web"), DeleteOptions())
                 _ = try await fixture.wait("web", "gone", \.isNull)
-                try await Task.sleep(for: .milliseconds(200))
+                // The worker ends a moment after the object.
+                for _ in 0..<100 where !kubelet.workers.isEmpty { try await Task.sleep(for: .milliseconds(50)) }
                 #expect(fixture.runtime.all.isEmpty)
                 #expect(fixture.network.pods.attachments().isEmpty)
                 #expect(kubelet.workers.isEmpty)
