@@ -82,6 +82,8 @@ import Testing
         try await withServer { exchange in
             guard let session = try? await exchange.acceptRemoteCommand(RemoteCommandOptions(query: exchange.request.queryItems)) else { return }
             let last = await session.readStdin()
+            // The end of input and the end of the session come by two ways.
+            for _ in 0..<200 where !session.isClosed { try? await Task.sleep(for: .milliseconds(10)) }
             ended.continuation.yield(last == nil && session.isClosed)
             session.abort()
         } _: { client, endpoint in
