@@ -129,21 +129,22 @@ package final class Container: Sendable {
         life.withLock { $0.notes += files.map { "no \($0) on this machine" } }
     }
 
-    /// Only forward: an exit that overtook the reply to the start stays.
+    /// Only forward: an exit that overtook the reply to the start stays. Every exit is told after its start, also then.
     func update(_ new: ContainerState) {
-        let event: ContainerEvent? = life.withLock { life in
+        let started = ContainerEvent.started(sandbox: sandbox.id, container: id)
+        life.withLock { life in
+            // Told under the lock: two threads must not swap their news.
             switch (life.state, new) {
-            case (.created, .running):
-                life.state = new
-                return .started(sandbox: sandbox.id, container: id)
-            case (.created, .exited(let exit)), (.running, .exited(let exit)):
-                life.state = new
-                return .exited(sandbox: sandbox.id, container: id, exit)
-            default: return nil
+            case (.created, .running): sandbox.runtime.publish(started)
+            case (.created, .exited(let exit)):
+                sandbox.runtime.publish(started)
+                sandbox.runtime.publish(.exited(sandbox: sandbox.id, container: id, exit))
+            case (.running, .exited(let exit)): sandbox.runtime.publish(.exited(sandbox: sandbox.id, container: id, exit))
+            default: return
             }
+            life.state = new
         }
         if case .exited(let exit) = new { self.exit.set(exit) }
-        if let event { sandbox.runtime.publish(event) }
     }
 
     func lose() {
