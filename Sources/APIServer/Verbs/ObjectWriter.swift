@@ -157,7 +157,8 @@ package final class ObjectWriter: Sendable {
             user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)
         try await admission.admit(&request)
         object = request.object
-        ObjectMetadata.countGeneration(&object, old: old, strategy.traits)
+        // A node is where a pod runs, not what was wished for: upstream writes it past the strategy that counts.
+        if subresource != "binding" { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
