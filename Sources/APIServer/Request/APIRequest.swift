@@ -1,6 +1,7 @@
 package import Machinery
 import Synchronization
 package import Transport
+import Tree
 
 /// A request on its way through the server: what it is about, who asks, and what it gathers for the answer.
 package final class APIRequest: Sendable {
