@@ -38,13 +38,16 @@ package final class Container: Sendable {
     package var terminal: Bool { flags & JF_TTY != 0 }
     package var logPath: String? { records.record(JR_LOG)?.string(0) }
     /// The writable layer on the host.
-    package var upperDirectory: String { sandbox.runtime.layout.paths(sandbox.id, id).upper }
+    package var upperDirectory: String { records.record(JR_UPPER)?.string(0) ?? sandbox.runtime.layout.paths(sandbox.id, id).upper }
     private var flags: Int { Int(records.record(JR_FLAGS)?.number(0) ?? 0) }
 
     package func stats() -> CgroupStats { cgroup.stats() }
 
     /// Returns when the program runs: its file was found and executed. May be called once.
-    package func start() async throws {
+    package func start() async throws { try await start(JFD_SPEC, []) }
+
+    /// `theirs` are the program's own ends of its streams, in the order of their bits.
+    func start(_ bits: Int, _ theirs: [Descriptor]) async throws {
         let free = life.withLock { life in
             guard life.state == .created, !life.starting else { return false }
             life.starting = true
@@ -52,9 +55,9 @@ package final class Container: Sendable {
         }
         guard free else { throw SystemFailure("start container", id, errno: EBUSY) }
         var message = head()
-        message.put(JR_FDS, [UInt64(JFD_SPEC)])
+        message.put(JR_FDS, [UInt64(bits)])
         let spec = try Descriptor.memory("container", records)
-        let reply = try await sandbox.request(JANGADA_START, message.bytes, descriptors: [spec])
+        let reply = try await sandbox.request(JANGADA_START, message.bytes, descriptors: [spec] + theirs)
         life.withLock { $0.notes += RecordReader(reply.records).filter { $0.tag == JR_NOTE }.map { $0.string(0) } }
         do { try check(reply, "start container") } catch {
             life.withLock { $0.starting = false }
@@ -129,21 +132,22 @@ package final class Container: Sendable {
         life.withLock { $0.notes += files.map { "no \($0) on this machine" } }
     }
 
-    /// Only forward: an exit that overtook the reply to the start stays.
+    /// Only forward: an exit that overtook the reply to the start stays. Every exit is told after its start, also then.
     func update(_ new: ContainerState) {
-        let event: ContainerEvent? = life.withLock { life in
+        let started = ContainerEvent.started(sandbox: sandbox.id, container: id)
+        life.withLock { life in
+            // Told under the lock: two threads must not swap their news.
             switch (life.state, new) {
-            case (.created, .running):
-                life.state = new
-                return .started(sandbox: sandbox.id, container: id)
-            case (.created, .exited(let exit)), (.running, .exited(let exit)):
-                life.state = new
-                return .exited(sandbox: sandbox.id, container: id, exit)
-            default: return nil
+            case (.created, .running): sandbox.runtime.publish(started)
+            case (.created, .exited(let exit)):
+                sandbox.runtime.publish(started)
+                sandbox.runtime.publish(.exited(sandbox: sandbox.id, container: id, exit))
+            case (.running, .exited(let exit)): sandbox.runtime.publish(.exited(sandbox: sandbox.id, container: id, exit))
+            default: return
             }
+            life.state = new
         }
         if case .exited(let exit) = new { self.exit.set(exit) }
-        if let event { sandbox.runtime.publish(event) }
     }
 
     func lose() {

@@ -23,7 +23,9 @@ extension ContainerSpec {
         out.put(JR_FLAGS, [UInt64(flags)])
         if case .container(let id) = processIDs { out.put(JR_PID_OF, [], [id]) }
         for layer in root.layers { out.put(JR_LAYER, [], [layer]) }
-        out.put(JR_UPPER, [], [paths.upper, paths.work])
+        // Redirects and metadata-only copies would leave an upper directory that says half of what changed.
+        let options = root.writable == nil ? [] : ["redirect_dir=off,metacopy=off"]
+        out.put(JR_UPPER, [], [paths.upper, paths.work] + options)
         out.put(JR_ROOT, [], [paths.root])
         out.put(JR_STATE, [], [paths.state])
         if let log { out.put(JR_LOG, [log.rotateAt, UInt64(max(1, log.files))], [log.path]) }

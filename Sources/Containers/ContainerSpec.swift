@@ -140,9 +140,24 @@ package struct RootFilesystem: Sendable, Equatable {
     package var layers: [String]
     /// False mounts it read-only, and writes go nowhere.
     package var readOnly: Bool
+    /// Where writes go instead of a place of the container's own, which ends with it: for those who keep them.
+    package var writable: WritableLayer?
 
-    package init(layers: [String], readOnly: Bool = false) {
+    package init(layers: [String], readOnly: Bool = false, writable: WritableLayer? = nil) {
         self.layers = layers
         self.readOnly = readOnly
+        self.writable = writable
+    }
+}
+
+/// Two directories of the caller's, on one file system. What is found in `upper` afterwards is whole: no file in it leans on the
+/// layers below, and whiteouts and opaque marks are all that refers to them.
+package struct WritableLayer: Sendable, Equatable {
+    package var upper: String
+    package var work: String
+
+    package init(upper: String, work: String) {
+        self.upper = upper
+        self.work = work
     }
 }

@@ -103,6 +103,19 @@ extension Container {
         return AttachSession(stdin: streams.stdin, stdout: streams.stdout, stderr: streams.stderr)
     }
 
+    /// Starts it with streams of the caller's own in place of the log: nothing that it writes is lost, and it waits for a slow reader.
+    /// Both its outputs come in one stream, in the order they were written; after the daemon they lead nowhere.
+    package func startWithStreams(stdin: Bool) async throws -> (input: AsyncDescriptor?, output: AsyncDescriptor) {
+        var bits = JFD_SPEC
+        var theirs: [Descriptor] = []
+        let input = stdin ? try give(.reading, JFD_STDIN, &bits, &theirs) : nil
+        let output = try give(.writing, JFD_STDOUT, &bits, &theirs)
+        if let writing = theirs.last { theirs.append(writing) }
+        try await start(bits | JFD_STDERR, theirs)
+        for descriptor in theirs { descriptor.close() }
+        return (input, output)
+    }
+
     private struct Streams {
         var stdin: AsyncDescriptor?
         var stdout: AsyncDescriptor?

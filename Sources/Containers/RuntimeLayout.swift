@@ -14,9 +14,10 @@ struct RuntimeLayout: Sendable {
     func containers(_ sandbox: String) -> String { "\(self.sandbox(sandbox))/containers" }
     func container(_ sandbox: String, _ id: String) -> String { "\(containers(sandbox))/\(id)" }
 
-    func paths(_ sandbox: String, _ id: String) -> ContainerPaths {
+    func paths(_ sandbox: String, _ id: String, _ given: WritableLayer? = nil) -> ContainerPaths {
         let own = "\(writable)/\(id)"
-        return ContainerPaths(upper: "\(own)/upper", work: "\(own)/work", root: "\(own)/root", state: "\(container(sandbox, id))/state")
+        return ContainerPaths(
+            upper: given?.upper ?? "\(own)/upper", work: given?.work ?? "\(own)/work", root: "\(own)/root", state: "\(container(sandbox, id))/state")
     }
 
     /// Ids become file and cgroup names: letters, digits, `-`, `_`, `.`, at most 127, not starting with a dot.

@@ -58,7 +58,7 @@ package final class Sandbox: Sendable {
         guard spec.processIDs != .sandbox || sharesProcesses else {
             throw SystemFailure("create container", spec.id, errno: EINVAL, hint: "the sandbox shares no process namespace")
         }
-        let paths = runtime.layout.paths(id, spec.id)
+        let paths = runtime.layout.paths(id, spec.id, spec.root.writable)
         let group = cgroup.child(spec.id)
         var records = RecordWriter()
         records.append(records: spec.encode(paths: paths, cgroup: group))

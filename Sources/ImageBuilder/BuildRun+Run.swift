@@ -24,30 +24,35 @@ extension BuildRun {
                 arguments = state.shell + [command]
             }
         }
-        var environment = state.variables
-        if environment["HOME"] == nil { environment["HOME"] = "/root" }
-        let arguments0 = arguments
+        let environment = state.variables
+        let shown = arguments.joined(separator: " ")
         let key = ContentDigest(
             of: Array(
                 "\(state.key)\0RUN\0\(arguments)\0\(input)\0\(environment.sorted { $0.key < $1.key })\0\(state.workingDirectory)\0\(state.config["User"].string ?? "")"
                     .utf8))
         let lower = try await directories(state)
+        let network = instruction.flag("network") ?? "default"
+        guard ["default", "none", "host"].contains(network) else {
+            throw BuildError(instruction.line, "unsupported network mode \"\(network)\"")
+        }
         let command = SandboxCommand(
-            lower: lower, upper: try builder.layers.scratch(), arguments: arguments0,
+            lower: lower, scratch: try builder.layers.scratch(), arguments: arguments,
             environment: environment.map { "\($0.key)=\($0.value)" }.sorted(),
-            workingDirectory: state.workingDirectory, user: state.config["User"].string ?? "", input: input,
-            network: instruction.flag("network") ?? "default")
-        defer { try? FileSystem.removeTree(command.upper) }
+            workingDirectory: state.workingDirectory, user: state.config["User"].string ?? "", input: input, network: network)
+        defer { try? FileSystem.removeTree(command.scratch) }
+        try FileSystem.makeDirectory(command.upper, mode: 0o755)
         let content = builder.images.content
         let threads = builder.threads
         let now = now
         try await layer(key, instruction.display, &state, progress) {
             let splitter = LineSplitter { progress.output($0) }
-            let code = try await sandbox.run(command) { splitter.feed($0) }
+            let code: Int32
+            do { code = try await sandbox.run(command) { splitter.feed($0) } } catch let error as CommandFailure {
+                throw BuildError(instruction.line, "The command '\(shown)' could not be started: \(error.message)")
+            }
             splitter.finish()
             guard code == 0 else {
-                throw BuildError(
-                    instruction.line, "process \"\(arguments0.joined(separator: " "))\" did not complete successfully: exit code: \(code)")
+                throw BuildError(instruction.line, "The command '\(shown)' returned a non-zero code: \(code)")
             }
             return try await threads.run {
                 let recorder = try LayerRecorder(content)

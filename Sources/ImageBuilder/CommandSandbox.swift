@@ -4,11 +4,20 @@ package protocol CommandSandbox: Sendable {
     func run(_ command: SandboxCommand, output: @escaping @Sendable ([UInt8]) -> Void) async throws -> Int32
 }
 
+/// Why a command did not start, as the image's author can mend it: no such program, no such user.
+package struct CommandFailure: Error, Sendable, CustomStringConvertible {
+    package let message: String
+    package init(_ message: String) { self.message = message }
+    package var description: String { message }
+}
+
 package struct SandboxCommand: Sendable {
     /// Unpacked layers, uppermost first.
     package let lower: [String]
-    /// An empty directory, on the layers' file system.
-    package let upper: String
+    /// A directory of the command's own, on the layers' file system, in which the sandbox may make what it needs beside `upper`.
+    package let scratch: String
+    /// What the command changes of the layers: an empty directory in `scratch`.
+    package var upper: String { "\(scratch)/upper" }
     package let arguments: [String]
     package let environment: [String]
     package let workingDirectory: String

@@ -112,6 +112,14 @@ package struct Cgroup: Sendable, Equatable {
         try? freeze(false)
     }
 
+    /// Returns when every process here and below is gone, or after two seconds.
+    package func killAllAndWait() {
+        for _ in 0..<200 where !processes().isEmpty {
+            killAll()
+            usleep(10_000)
+        }
+    }
+
     /// Kills what is left and removes the group and all below it. The kernel lets go of a group only when its last process is
     /// gone, which takes milliseconds: so it is tried again, for at most two seconds.
     package func destroy() async throws(SystemFailure) {

@@ -227,5 +227,8 @@ package final class SocketReactor {
     func closeAll() {
         for entry in entries.values { Glibc.close(entry.descriptor) }
         entries = [:]
+        timers = []
+        timerBodies = [:]
+        context = nil
     }
 }

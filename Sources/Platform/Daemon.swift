@@ -50,9 +50,9 @@ package final class Daemon: Sendable {
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = SchedulerService(view: view, recorder: schedulerEvents)
+        // Before their layers are cleared away: they outlive a daemon that was killed.
+        try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: settings.name)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
-        builder = try ImageBuilder(images: registry.images.images, layers: registry.images.layers, sandbox: nil)
-        registry.images.keepAlive { [builder] in try builder.live() }
         for resource in ClusterStatus.resources { view.declare(resource) }
         boot = try NetworkBoot(.init(directory, settings), view: view)
         var fleet = NodeFleet.Options()
@@ -60,6 +60,8 @@ package final class Daemon: Sendable {
         fleet.nodes = settings.nodes
         nodes = try NodeFleet(
             fleet, directory, network: boot, view: view, client: plane.client(as: "system:node"), images: registry.images, streams: plane.streams)
+        builder = try ImageBuilder(images: registry.images.images, layers: registry.images.layers, sandbox: nodes.builds)
+        registry.images.keepAlive { [builder] in try builder.live() }
         (ending, end) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
         self.pki = pki
     }
@@ -93,8 +95,10 @@ package final class Daemon: Sendable {
         let server = "https://127.0.0.1:\(plane.port)"
         try Kubeconfig.make(name: settings.name, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
             .write(directory.adminKubeconfig)
+        try registry.dropTransferCredentials()
         _ = try await registry.start()
         try registry.applyAliases()
+        try await nodes.adopt()
         let control = ControlAPI.server(self)
         let keeping = try await withThrowingTaskGroup(of: Bool?.self) { group in
             for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run] as [@Sendable () async -> Void] {
@@ -104,7 +108,7 @@ package final class Daemon: Sendable {
                 }
             }
             group.addTask {
-                try await self.nodes.run()
+                await self.nodes.run()
                 return nil
             }
             group.addTask {

@@ -24,6 +24,8 @@ package final class NodeFleet: Sendable {
     package let runtime: ContainerRuntime
     private let network: NetworkBoot
     private let kubelets: [Kubelet]
+    /// Where the commands of builds run.
+    let builds: BuildSandbox
     private let log = Logger(label: "nodes")
 
     /// Makes or adopts the network and the nodes; kubelets declare what they read, so make it before the view runs.
@@ -39,9 +41,11 @@ package final class NodeFleet: Sendable {
         let nodeImages = NodeImages(store: images.images, layers: images.layers, client: images.client)
         let machine = Machine.capacity(directory.root)
         var kubelets: [Kubelet] = []
+        var first: NodeNetwork?
         for index in 1...max(1, options.nodes) {
             let name = options.nodes == 1 ? options.clusterName : "\(options.clusterName)-\(index)"
             let node = try network.addNode(name)
+            if first == nil { first = node }
             var configuration = NodeConfiguration(
                 name: name, addresses: ["\(node.address)"], capacity: machine, podsDirectory: "\(directory.pods)/\(name)",
                 runtimeDirectory: "\(directory.run)/nodes/\(name)", logsDirectory: "\(directory.logs)/\(name)",
@@ -54,12 +58,19 @@ package final class NodeFleet: Sendable {
             kubelets.append(kubelet)
         }
         self.kubelets = kubelets
+        builds = BuildSandbox(
+            runtime: runtime, pods: first?.pods, resolver: "\(network.plan.dnsAddress)", cgroup: BuildSandbox.cgroup(of: options.clusterName))
     }
 
-    /// Takes over the containers that run, then works until cancelled.
-    func run() async throws {
+    /// Takes over the containers that run, and ends the commands of an earlier daemon's builds. Before anything is started.
+    func adopt() async throws {
         let adopted = try await runtime.adoptAll()
         log.info("containers adopted", metadata: ["sandboxes": "\(adopted.count)"])
+        await builds.removeStray()
+    }
+
+    /// Works until cancelled.
+    func run() async {
         await withTaskGroup(of: Void.self) { group in
             for kubelet in kubelets { group.addTask { await kubelet.run() } }
         }

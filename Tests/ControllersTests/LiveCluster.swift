@@ -72,7 +72,8 @@ final class LiveCluster: Sendable {
     }
 
     func until(_ what: String, _ condition: @Sendable () -> Bool) async throws {
-        for _ in 0..<4000 {
+        // Far beyond what a busy machine needs: only a defect reaches the end.
+        for _ in 0..<60_000 {
             if condition() { return }
             try await Task.sleep(for: .milliseconds(5))
         }

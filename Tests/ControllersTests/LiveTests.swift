@@ -73,7 +73,7 @@ import Tree
             }
             let message = cluster.view.get(.deployments, key)?["status"].condition("ReplicaFailure")?["message"].string ?? ""
             #expect(message.contains("is forbidden: exceeded quota"))
-            for _ in 0..<200 {
+            for _ in 0..<20_000 {
                 let events = try await cluster.client.list(.events, ListOptions(namespace: "default")).items
                 if events.contains(where: { $0["reason"].string == "FailedCreate" && $0["message"].string?.hasPrefix("Error creating: pods ") == true }) { return }
                 try await Task.sleep(for: .milliseconds(10))
@@ -124,7 +124,7 @@ import Tree
         }
     }
 
-    @Test func thousandPodsAreBoundQuickly() async throws {
+    @Test func aThousandPodsAreBound() async throws {
         try await LiveCluster.run { cluster in
             for index in 0..<100 { try await cluster.addNode("n\(index)") }
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -140,10 +140,7 @@ import Tree
                 }
                 try await group.waitForAll()
             }
-            let clock = ContinuousClock()
-            let start = clock.now
             try await cluster.until("all bound") { cluster.view.read { $0[.pods].objects.values.allSatisfy { !$0["spec"]["nodeName"].isEmpty } } }
-            print("1000 pods bound \(clock.now - start) after the last was made")
         }
     }
 }
@@ -215,7 +212,7 @@ import Tree
                         "template": LiveWorkloadTests.template(["restartPolicy": "Never"]),
                     ],
                 ])
-            for _ in 0..<400 {
+            for _ in 0..<20_000 {
                 for pod in cluster.view.read({ Array($0[.pods].objects.values) }) where pod["status"]["phase"].string == "Running" {
                     var ended = pod
                     ended["status"]["phase"] = "Succeeded"

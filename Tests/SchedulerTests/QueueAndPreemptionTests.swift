@@ -143,17 +143,11 @@ import Tree
         for index in 0..<1000 {
             cluster.put(.pods, TestCluster.pod("p\(index)", cpu: "100m") { $0["metadata"]["ownerReferences"] = [["uid": "rs", "controller": true]] })
         }
-        let clock = ContinuousClock()
         var perNode: [String: Int] = [:]
-        let elapsed = clock.measure {
-            while case .bind(let binding) = cluster.core.next(now: cluster.now) { perNode[binding.node, default: 0] += 1 }
-        }
+        while case .bind(let binding) = cluster.core.next(now: cluster.now) { perNode[binding.node, default: 0] += 1 }
         #expect(perNode.values.reduce(0, +) == 1000)
         #expect(perNode.count == 100)
         #expect(perNode.values.allSatisfy { $0 == 10 })
-        // Unoptimized; optimized it is many times faster.
-        #expect(elapsed < .seconds(30))
-        print("1000 decisions in \(elapsed)")
     }
 }
 

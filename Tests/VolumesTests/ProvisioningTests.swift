@@ -21,7 +21,7 @@ import Tree
         func volume(_ name: String) -> Node? { view.get(.persistentVolumes, ObjectKey("", name)) }
 
         func until(_ what: Comment, _ condition: @Sendable () -> Bool) async throws {
-            for _ in 0..<4000 {
+            for _ in 0..<40_000 {
                 if condition() { return }
                 try await Task.sleep(for: .milliseconds(5))
             }

@@ -21,7 +21,7 @@ enum { /* tags; n: numbers, s: strings, b: bytes */
     JR_HOSTNAME = 2,      /* s */
     JR_FLAGS = 3,         /* n JF_* */
     JR_LAYER = 4,         /* s layer directory, topmost first */
-    JR_UPPER = 5,         /* s upper, work */
+    JR_UPPER = 5,         /* s upper, work, options of the overlay (name=value, comma separated) */
     JR_ROOT = 6,          /* s where the root file system is mounted, seen only by the container's mount namespace */
     JR_MOUNT = 7,         /* n JM_KIND, JANGADA_ATTR_*, JM_FLAG_*, propagation; s target, source, subpath, data */
     JR_DEVICE = 8,        /* n type, major, minor, mode, uid, gid; s path */

@@ -261,17 +261,19 @@ static int read_spec(struct process *process, struct spec *spec) {
     return process->log.path && process->log.fd < 0 ? (errno ? errno : EIO) : 0;
 }
 
-/* The child's three ends in `stdio`, ours in the process. A pty is made by the child, in its own devpts. */
+/* The child's three ends in `stdio`, ours in the process. A pty is made by the child, in its own devpts. What the caller sent
+   along is the child's own: it goes past the log, and a caller that does not read makes the program wait. */
 static bool make_pipes(struct process *process, const struct spec *spec, int stdio[3]) {
     int pair[2];
     if (process->is_exec || process->tty) return true;
-    if (spec->flags & JF_STDIN) {
+    if (spec->flags & JF_STDIN && stdio[0] < 0) {
         if (pipe2(pair, O_CLOEXEC) < 0) return false;
         stdio[0] = pair[0];
         process->in = pair[1];
         nonblocking(pair[1]);
     }
     for (int i = 1; i <= 2; i++) {
+        if (stdio[i] >= 0) continue;
         if (pipe2(pair, O_CLOEXEC) < 0) return false;
         stdio[i] = pair[1];
         if (!watch_stream(i == 1 ? &process->out : &process->err, process, pair[0], i == 2)) return false;

@@ -21,21 +21,29 @@
 
 enum { EMPTY = 0x1000 /* AT_EMPTY_PATH */, PROC_MAGIC = 0x9fa0 };
 
-static int make_fs(const char *type, const char *source, const char *data, unsigned attributes) {
+/* `name=value,flag`, as mount(2) would take them. */
+static bool configure(int context, const char *data) {
     char options[4096];
-    int context = jangada_fsopen(type, 0);
-    if (context < 0) return -1;
-    bool ok = strlen(data) < sizeof options;
-    if (!ok) errno = E2BIG;
-    if (ok && *source) ok = jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "source", source, 0) == 0;
-    if (ok) strcpy(options, data);
+    if (strlen(data) >= sizeof options) {
+        errno = E2BIG;
+        return false;
+    }
+    strcpy(options, data);
     char *rest = options;
-    for (char *option; ok && (option = strsep(&rest, ","));) {
+    for (char *option; (option = strsep(&rest, ","));) {
         if (!*option) continue;
         char *value = strchr(option, '=');
         if (value) *value++ = 0;
-        ok = jangada_fsconfig(context, value ? JANGADA_FSCONFIG_STRING : JANGADA_FSCONFIG_FLAG, option, value, 0) == 0;
+        if (jangada_fsconfig(context, value ? JANGADA_FSCONFIG_STRING : JANGADA_FSCONFIG_FLAG, option, value, 0) != 0) return false;
     }
+    return true;
+}
+
+static int make_fs(const char *type, const char *source, const char *data, unsigned attributes) {
+    int context = jangada_fsopen(type, 0);
+    if (context < 0) return -1;
+    bool ok = !*source || jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "source", source, 0) == 0;
+    ok = ok && configure(context, data);
     ok = ok && jangada_fsconfig(context, JANGADA_FSCONFIG_CREATE, NULL, NULL, 0) == 0;
     int tree = ok ? jangada_fsmount(context, 0, attributes) : -1;
     int error = errno;
@@ -185,7 +193,7 @@ static const char *short_path(struct child *child, const char *path, char buffer
 }
 
 /* Kernels before 6.8 have no `lowerdir+`: one option string, of descriptors below /proc/self/fd so that any number fits. */
-static int overlay_by_string(struct child *child, const char *upper, const char *work, const char *target) {
+static int overlay_by_string(struct child *child, const char *upper, const char *work, const char *extra, const char *target) {
     char options[4096];
     int length = snprintf(options, sizeof options, "lowerdir=");
     struct jangada_record record;
@@ -205,16 +213,16 @@ static int overlay_by_string(struct child *child, const char *upper, const char 
     if (*upper) {
         int up = open(upper, O_PATH | O_DIRECTORY | O_CLOEXEC), wk = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (up < 0 || wk < 0) return -1;
-        snprintf(options + length, sizeof options - (size_t)length, ",upperdir=%d,workdir=%d", up, wk);
+        snprintf(options + length, sizeof options - (size_t)length, ",upperdir=%d,workdir=%d%s%s", up, wk, *extra ? "," : "", extra);
     }
     if (chdir("/proc/self/fd") < 0 || mount("overlay", target, "overlay", 0, options) < 0) return -1;
     return jangada_open_tree(AT_FDCWD, target, 0);
 }
 
-static int mount_overlay(struct child *child, const char *upper, const char *work, const char *target) {
+static int mount_overlay(struct child *child, const char *upper, const char *work, const char *extra, const char *target) {
     char buffer[64];
     int context = jangada_fsopen("overlay", 0);
-    if (context < 0) return overlay_by_string(child, upper, work, target);
+    if (context < 0) return overlay_by_string(child, upper, work, extra, target);
     struct jangada_record record;
     size_t offset = 0;
     bool ok = jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "source", "overlay", 0) == 0;
@@ -223,11 +231,12 @@ static int mount_overlay(struct child *child, const char *upper, const char *wor
             ok = jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "lowerdir+", short_path(child, jangada_record_string(&record, 0), buffer), 0) == 0;
     if (!ok) {
         close(context);
-        return overlay_by_string(child, upper, work, target);
+        return overlay_by_string(child, upper, work, extra, target);
     }
     if (*upper)
         ok = jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "upperdir", short_path(child, upper, buffer), 0) == 0 &&
              jangada_fsconfig(context, JANGADA_FSCONFIG_STRING, "workdir", short_path(child, work, buffer), 0) == 0;
+    ok = ok && configure(context, extra);
     ok = ok && jangada_fsconfig(context, JANGADA_FSCONFIG_CREATE, NULL, NULL, 0) == 0;
     int tree = ok ? jangada_fsmount(context, 0, 0) : -1;
     int error = errno;
@@ -239,17 +248,17 @@ static int mount_overlay(struct child *child, const char *upper, const char *wor
 
 static int mount_root(struct child *child) {
     struct jangada_record record;
-    const char *upper = "", *work = "", *target = "", *layer = "";
+    const char *upper = "", *work = "", *extra = "", *target = "", *layer = "";
     unsigned layers = 0;
     size_t offset = 0;
     while (jangada_next_record(child->spec.bytes, child->spec.size, &offset, &record) == 1) {
         if (record.tag == JR_LAYER && layers++ == 0) layer = jangada_record_string(&record, 0);
-        if (record.tag == JR_UPPER) upper = jangada_record_string(&record, 0), work = jangada_record_string(&record, 1);
+        if (record.tag == JR_UPPER) upper = jangada_record_string(&record, 0), work = jangada_record_string(&record, 1), extra = jangada_record_string(&record, 2);
         if (record.tag == JR_ROOT) target = jangada_record_string(&record, 0);
     }
     int root;
     if (layers > 1 || *upper) {
-        root = mount_overlay(child, upper, work, target);
+        root = mount_overlay(child, upper, work, extra, target);
     } else {
         /* One directory and nothing to write to: overlayfs refuses that, a bind mount is the same. */
         root = jangada_open_tree(AT_FDCWD, layer, JANGADA_OPEN_TREE_CLONE | JANGADA_AT_RECURSIVE);

@@ -50,7 +50,12 @@ package struct NodePodNetworking: PodNetworking {
         try network.pods.refill()
     }
 
-    package func attached() -> [String] { network.pods.attachments().map(\.podID) }
+    package func attached() -> [String] {
+        network.pods.attachments().map(\.podID).filter { !$0.hasPrefix(NodePodNetworking.buildPrefix) }
+    }
+
+    /// The commands of builds have networks like pods', which are no kubelet's to clean up.
+    package static let buildPrefix = "build-"
 }
 
 extension PodPort {

@@ -1,0 +1,133 @@
+import Containers
+import Core
+import HostNetwork
+import ImageBuilder
+import Kubelet
+import Linux
+import Logging
+
+/// Runs the commands of builds, each in a sandbox of its own with the rights and the network of an ordinary pod. When `run` returns,
+/// nothing of the command is left but what it wrote; what a killed daemon left is ended by the next one.
+final class BuildSandbox: CommandSandbox {
+    private let runtime: ContainerRuntime
+    private let pods: PodNetwork?
+    private let resolver: String
+    private let cgroup: String
+    private let log = Logger(label: "builds")
+
+    private static let label = "jangada.build"
+    static func cgroup(of cluster: String) -> String { "\(cluster)/builds" }
+
+    /// `pods` lends networks; `resolver` answers DNS in them.
+    init(runtime: ContainerRuntime, pods: PodNetwork?, resolver: String, cgroup: String) {
+        self.runtime = runtime
+        self.pods = pods
+        self.resolver = resolver
+        self.cgroup = cgroup
+    }
+
+    func run(_ command: SandboxCommand, output: @escaping @Sendable ([UInt8]) -> Void) async throws -> Int32 {
+        let id = NodePodNetworking.buildPrefix + Identifier.suffix(16)
+        let result: Result<Int32, any Error>
+        do { result = .success(try await execute(id, command, output)) } catch { result = .failure(error) }
+        // In a task of its own, which the build's cancellation does not reach.
+        await Task { await remove(id) }.value
+        return try result.get()
+    }
+
+    /// Ends what an earlier daemon's builds left.
+    func removeStray() async {
+        for sandbox in runtime.all where sandbox.labels[BuildSandbox.label] != nil { await remove(sandbox.id) }
+        for attachment in pods?.attachments() ?? [] where attachment.podID.hasPrefix(NodePodNetworking.buildPrefix) {
+            await remove(attachment.podID)
+        }
+    }
+
+    private func remove(_ id: String) async {
+        do {
+            try await runtime.sandbox(id)?.remove()
+            guard let pods else { return }
+            try await BlockingThreads.shared.run { () throws(SystemFailure) in
+                try pods.detach(id)
+                try pods.refill()
+            }
+        } catch {
+            log.warning("build sandbox not removed", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+        }
+    }
+
+    // MARK: - A command
+
+    private func execute(_ id: String, _ command: SandboxCommand, _ output: @Sendable ([UInt8]) -> Void) async throws -> Int32 {
+        let files = BuildFiles(command, hostname: "buildsandbox", resolver: resolver)
+        var box = SandboxSpec(id: id, cgroup: "\(cgroup)/\(id)")
+        box.hostname = files.hostname
+        box.network = try await network(id, command.network)
+        box.labels = [BuildSandbox.label: "1"]
+        let spec = try await BlockingThreads.shared.run { () throws(any Error) in
+            try files.write()
+            return try BuildSandbox.spec("\(id)-run", command, files)
+        }
+        let sandbox = try await runtime.createSandbox(box)
+        try Task.checkCancellation()
+        let container = try sandbox.create(spec)
+        let streams: (input: AsyncDescriptor?, output: AsyncDescriptor)
+        do { streams = try await container.startWithStreams(stdin: !command.input.isEmpty) } catch let error as ContainerFailure {
+            throw CommandFailure(error.message)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            if let input = streams.input {
+                group.addTask {
+                    // A program need not read all, or anything, of what it is offered.
+                    try? await input.write(command.input)
+                    input.close()
+                }
+            }
+            while let bytes = try await streams.output.read() { output(bytes) }
+            group.cancelAll()
+        }
+        let exit = try await container.wait()
+        guard exit.witnessed else { throw CommandFailure("the sandbox was lost") }
+        return exit.code
+    }
+
+    private func network(_ id: String, _ mode: String) async throws -> SandboxSpec.Network {
+        if mode == "host" { return .host }
+        if mode == "default", let pods {
+            let path = try await BlockingThreads.shared.run { () throws(SystemFailure) in try pods.attach(id).path }
+            return .given(try NetworkNamespace.open(path))
+        }
+        let empty = try NetworkNamespace.create()
+        try empty.run { () throws(SystemFailure) in try RouteNetlink().apply { $0.setLink(.name("lo"), up: true) } }
+        return .given(empty)
+    }
+
+    private static func spec(_ id: String, _ command: SandboxCommand, _ files: BuildFiles) throws -> ContainerSpec {
+        let image = RootFilesystem(layers: command.lower)
+        let found: UserLookup.Found
+        do throws(SystemFailure) { found = try UserLookup(image).resolve(command.user) } catch {
+            throw CommandFailure(error.hint ?? "\(error)")
+        }
+        let capabilities = CapabilitySets.standard
+        var process = ProcessSpec(
+            arguments: command.arguments, seccomp: try SeccompFilter.runtimeDefault(capabilities: capabilities.bounding))
+        process.capabilities = capabilities
+        process.environment = environment(command.environment, home: found.home)
+        process.directory = command.workingDirectory
+        process.user = found.user
+        let root = RootFilesystem(
+            layers: command.lower + [files.stubs], writable: WritableLayer(upper: command.upper, work: files.work))
+        var spec = ContainerSpec(id: id, root: root, process: process)
+        spec.mounts += files.mounts
+        return spec
+    }
+
+    private static func environment(_ given: [String], home: String) -> [String] {
+        var out = given
+        for (name, value) in [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", home)]
+        where !given.contains(where: { $0.hasPrefix("\(name)=") }) {
+            out.append("\(name)=\(value)")
+        }
+        return out
+    }
+}
