@@ -20,8 +20,11 @@ package final class PodNetwork: Sendable {
         package var transport: TransportProtocol
         package var hostPort: UInt16
         package var containerPort: UInt16
+        /// The one address of the node that it is for; nil: all of them.
+        package var address: IPAddress?
 
-        package init(transport: TransportProtocol = .tcp, hostPort: UInt16, containerPort: UInt16) {
+        package init(transport: TransportProtocol = .tcp, hostPort: UInt16, containerPort: UInt16, address: IPAddress? = nil) {
+            self.address = address
             self.transport = transport
             self.hostPort = hostPort
             self.containerPort = containerPort
@@ -244,10 +247,12 @@ package final class PodNetwork: Sendable {
 
     private func remove(_ slot: Slot) throws(SystemFailure) {
         var batch = nftables.transaction()
-        let ports = try nftables.elements(of: RuleTable.hostPorts).filter {
-            if case .data(let target) = $0.value { Array(target.prefix(4)) == slot.address.bytes } else { false }
+        for map in [RuleTable.hostPorts, RuleTable.boundHostPorts] {
+            let ports = try nftables.elements(of: map).filter {
+                if case .data(let target) = $0.value { Array(target.prefix(4)) == slot.address.bytes } else { false }
+            }
+            batch.delete(ports, from: map)
         }
-        batch.delete(ports, from: RuleTable.hostPorts)
         let hairpin = Nftables.Element(key: slot.address.bytes + slot.address.bytes, value: .none)
         if try nftables.elements(of: RuleTable.hairpin).contains(hairpin) { batch.delete([hairpin], from: RuleTable.hairpin) }
         try nftables.commit(batch)
@@ -257,13 +262,15 @@ package final class PodNetwork: Sendable {
     }
 
     private func add(_ ports: [HostPort], to address: IPAddress) throws(SystemFailure) {
-        let wanted = ports.map { port in
-            Nftables.Element(
-                key: Array(ServiceCompiler.key(address, port.transport, port.hostPort)[4...]),
-                value: .data(ServiceCompiler.value(Endpoint(address, port: port.containerPort))))
-        }
         var batch = nftables.transaction()
-        batch.add(wanted, to: RuleTable.hostPorts)
+        for (map, isBound) in [(RuleTable.hostPorts, false), (RuleTable.boundHostPorts, true)] {
+            let wanted = ports.filter { ($0.address != nil) == isBound }.map { port in
+                let key = ServiceCompiler.key(port.address ?? address, port.transport, port.hostPort)
+                return Nftables.Element(
+                    key: isBound ? key : Array(key[4...]), value: .data(ServiceCompiler.value(Endpoint(address, port: port.containerPort))))
+            }
+            if !wanted.isEmpty { batch.add(wanted, to: map) }
+        }
         try nftables.commit(batch)
     }
 

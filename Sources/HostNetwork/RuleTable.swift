@@ -28,9 +28,11 @@ package struct RuleTable: Sendable {
     }
 
     /// A set by this name says which layout the table has; another layout is replaced as a whole.
-    static let layout = "layout-1"
+    static let layout = "layout-2"
     static let hairpin = "hairpin"
+    /// Host ports of every address of the node, and those of one address alone.
     static let hostPorts = "host-ports"
+    static let boundHostPorts = "host-ports-bound"
     static let affinity = "affinity"
     static let reject = "reject"
     /// Where network policy will hang its per-pod chains; empty, so that traffic passes.
@@ -61,6 +63,7 @@ package struct RuleTable: Sendable {
         batch.addSet(RuleTable.layout, key: [.port])
         batch.addSet(RuleTable.hairpin, key: [.ipv4Address, .ipv4Address])
         batch.addSet(RuleTable.hostPorts, key: [.protocolNumber, .port], target: .data([.ipv4Address, .port]))
+        batch.addSet(RuleTable.boundHostPorts, key: [.ipv4Address, .protocolNumber, .port], target: .data([.ipv4Address, .port]))
         for map in ServiceMap.allCases { batch.addSet(map.name, key: map.key, target: map.target) }
         batch.addSet(
             RuleTable.affinity, key: [.ipv4Address, .ipv4Address, .protocolNumber, .port], target: .data([.ipv4Address, .port]),
@@ -108,6 +111,13 @@ package struct RuleTable: Sendable {
                     $0.decide(.goto(RuleTable.reject))
                 })
         }
+        batch.addRule(
+            "local",
+            NftablesRule {
+                $0.loadFrontend()
+                $0.lookup(RuleTable.boundHostPorts, key: 0, into: 4)
+                $0.translateDestination(address: 4, port: 5)
+            })
         batch.addRule(
             "local",
             NftablesRule {

@@ -59,6 +59,7 @@ package final class Kubelet: Sendable {
         view.listen(.pods) { [weak self] change in
             guard [change.old, change.new].contains(where: { $0?["spec"]["nodeName"].string == name }) else { return }
             self?.touch(change.key)
+            if let new = change.new, PodView(new).isTerminal, change.old.map({ !PodView($0).isTerminal }) ?? false { self?.capacityFreed() }
         }
         for resource in Kubelet.dependencies {
             view.listen(resource) { [weak self] change in
@@ -126,14 +127,23 @@ package final class Kubelet: Sendable {
         if let worker = worker(uid: pod.uid) { return worker.send(.changed(pod)) }
         let known = found[pod.uid]
         let rejection = known == nil && pod["status"]["startTime"].isNull ? admit(PodView(pod)) : nil
-        let worker = PodWorker(pod, parts: parts, adopted: known, rejection: rejection)
+        let worker = PodWorker(pod, parts: parts, adopted: known, rejection: rejection) { [weak self] in self?.resizeVerdict($0) ?? .granted }
         state.withLock { $0.workers[pod.uid] = worker }
         if known?.1.isRunning == false { worker.send(.sandboxLost) }
         group.addTask {
             await worker.run()
-            if !Task.isCancelled { self.state.withLock { _ = $0.workers.removeValue(forKey: worker.uid) } }
+            guard !Task.isCancelled else { return }
+            self.state.withLock { _ = $0.workers.removeValue(forKey: worker.uid) }
+            self.capacityFreed()
         }
     }
+
+    private func resizeVerdict(_ pod: PodView) -> ResizeVerdict {
+        Admission.resize(pod, node: parts.node, others: workers.map(\.pod).filter { $0.uid != pod.uid && !$0.isTerminal })
+    }
+
+    /// Pods that wait for resources may get them now.
+    private func capacityFreed() { for worker in workers { worker.send(.capacityFreed) } }
 
     private func admit(_ pod: PodView) -> PodRejection? {
         let labels = view.get(.nodes, ObjectKey("", parts.node.name))?.labels ?? NodeObject.labels(parts.node)

@@ -39,6 +39,24 @@ package enum Mounts {
         }
     }
 
+    /// Directories laid over one another, the topmost first, to be read only. Nothing happens where something stands already.
+    package static func overlay(_ layers: [String], at target: String) throws(SystemFailure) {
+        if try isMountPoint(target) { return }
+        guard layers.count > 1 else { return try bind(layers.first ?? target, to: target, readOnly: true) }
+        let context = Descriptor(jangada_fsopen("overlay", 0))
+        guard context.raw >= 0 else { throw SystemFailure("fsopen", "overlay") }
+        for layer in layers {
+            let set = jangada_fsconfig(context.raw, UInt32(JANGADA_FSCONFIG_STRING), "lowerdir+", layer, 0)
+            guard set == 0 else { throw SystemFailure("fsconfig", layer, hint: "a layer of an image volume") }
+        }
+        guard jangada_fsconfig(context.raw, UInt32(JANGADA_FSCONFIG_CREATE), nil, nil, 0) == 0 else { throw SystemFailure("fsconfig", target) }
+        let tree = Descriptor(jangada_fsmount(context.raw, 0, UInt32(JANGADA_ATTR_RDONLY | JANGADA_ATTR_NOSUID | JANGADA_ATTR_NODEV)))
+        guard tree.raw >= 0 else { throw SystemFailure("fsmount", target) }
+        guard jangada_move_mount(tree.raw, "", AT_FDCWD, target, UInt32(JANGADA_MOVE_F_EMPTY_PATH)) == 0 else {
+            throw SystemFailure("move_mount", target)
+        }
+    }
+
     package static func mountFilesystem(_ type: String, source: String, at target: String, flags: UInt = 0, options: String = "")
         throws(SystemFailure)
     {

@@ -60,6 +60,9 @@ package final class ControlPlane: Sendable {
         for (name, kind) in [("log", PodStreamHandler.Kind.log), ("exec", .exec), ("attach", .attach), ("portforward", .portForward)] {
             subresources["pods/\(name)"] = PodStreamHandler(kind, nodes: streams)
         }
+        let forwarder = Forwarder()
+        subresources["pods/proxy"] = ProxySubresource(.pods, forwarder: forwarder)
+        subresources["services/proxy"] = ProxySubresource(.services, forwarder: forwarder)
         let authenticators = AuthenticatorChain([CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
         let health = HealthChecks(serviceAccountKey: tokens.publicKey)
         let api = APIServer(

@@ -49,7 +49,7 @@ package final class NodeFleet: Sendable {
             var configuration = NodeConfiguration(
                 name: name, addresses: ["\(node.address)"], capacity: machine, podsDirectory: "\(directory.pods)/\(name)",
                 runtimeDirectory: "\(directory.run)/nodes/\(name)", logsDirectory: "\(directory.logs)/\(name)",
-                cgroup: "\(options.clusterName)/\(name)")
+                cgroup: "\(directory.cgroup(options.clusterName))/\(name)")
             configuration.podCIDRs = ["\(node.podRange)"]
             configuration.clusterDNS = ["\(network.plan.dnsAddress)"]
             let kubelet = Kubelet(

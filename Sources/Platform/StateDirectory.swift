@@ -25,6 +25,12 @@ package struct StateDirectory: Sendable {
     package var pidFile: String { "\(run)/daemon.pid" }
     package var controlSocket: String { "\(run)/control.sock" }
 
+    /// The cgroup of a cluster that lives here. Elsewhere than in the usual place its name tells the place, so that clusters of one name on
+    /// one machine never end each other's containers.
+    package func cgroup(_ name: String) -> String {
+        root == StateDirectory().root ? name : "\(name)-\(Encoding.hex(SHA256.hash(Array(root.utf8)).prefix(4)))"
+    }
+
     /// Makes the directories, readable by their owner alone.
     package func prepare() throws(SystemFailure) {
         for path in [root, run, pki, images, registry, containers, volumes, pods, logs] { try FileSystem.makeDirectories(path, mode: 0o700) }

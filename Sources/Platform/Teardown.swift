@@ -13,15 +13,15 @@ package enum Teardown {
         for root in [directory.run, directory.root] {
             for mount in try Mounts.below(root) { try Mounts.unmount(mount.target) }
         }
-        try await CgroupHierarchy.detect().group(settings.name).destroy()
+        try await CgroupHierarchy.detect().group(directory.cgroup(settings.name)).destroy()
     }
 
     /// What is there of a cluster outside its directories, a line each; empty after `run`.
     package static func leftovers(_ directory: StateDirectory, _ settings: ClusterSettings) throws -> [String] {
         var found = try NetworkBoot.leftovers(.init(directory, settings))
         for root in [directory.run, directory.root] { found += try Mounts.below(root).map { "mount \($0.target)" } }
-        let group = try CgroupHierarchy.detect().group(settings.name)
-        if group.exists { found.append("cgroup \(settings.name)") }
+        let group = try CgroupHierarchy.detect().group(directory.cgroup(settings.name))
+        if group.exists { found.append("cgroup \(directory.cgroup(settings.name))") }
         return found
     }
 }

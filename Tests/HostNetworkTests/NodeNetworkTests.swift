@@ -58,6 +58,23 @@ struct NodeNetworkTests {
         }
     }
 
+    @Test func hostPortsOfOneAddressLeaveTheOthersToOthers() throws {
+        try TestCluster.with(nodes: 1) { cluster in
+            let node = cluster.nodes[0]
+            let local = IPAddress(127, 0, 0, 1)
+            let a = try cluster.pod("a", on: 0, hostPorts: [.init(hostPort: 8080, containerPort: 80, address: local)])
+            let b = try cluster.pod("b", on: 0, hostPorts: [.init(hostPort: 8080, containerPort: 80, address: node.address)])
+            let servers = try [a, b].map { try NameServer($0.name, port: 80, in: $0.namespace) }
+            defer { withExtendedLifetime(servers) {} }
+            #expect(try ask(from: node.namespace, local, 8080).server == "a")
+            #expect(try ask(from: node.namespace, node.address, 8080).server == "b")
+            #expect(try ask(from: cluster.host, node.address, 8080).server == "b")
+            try node.pods.detach("b")
+            #expect(try ask(from: cluster.host, node.address, 8080) == .failure(ECONNREFUSED))
+            #expect(try ask(from: node.namespace, local, 8080).server == "a")
+        }
+    }
+
     @Test func killedDaemonAdoptsNodesAndPodsFromTheKernel() throws {
         try TestCluster.with(nodes: 1, warmPods: 2) { cluster in
             let before = try cluster.nodes[0].pods.attach("ns/pod-1", hostPorts: [.init(hostPort: 99, containerPort: 80)])

@@ -161,14 +161,14 @@ package final class ObjectWriter: Sendable {
         }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
-            user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)
         if !context.isAdmitted { try await admission.admit(&request) }
         if request.object != object {
             object = request.object
             // What admission may not change either.
             prepareUpdate(&object, old: old, resource, strategy, subresource)
         }
-        ObjectMetadata.countGeneration(&object, old: old, strategy.traits)
+        // A node is where a pod runs, not what was wished for: upstream writes it past the strategy that counts.
+        if subresource != "binding" { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {

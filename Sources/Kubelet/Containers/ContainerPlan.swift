@@ -129,11 +129,14 @@ struct ContainerPlan: Sendable {
         guard !below.hasPrefix("/"), !below.split(separator: "/").contains("..") else {
             throw Environment.failure("subPath \(NodePath.quoted(below)) must not contain '..' or be absolute")
         }
-        let isContent = pod.spec["volumes"].list.first { $0["name"].string == volume }.map(PodVolumes.isContent) ?? false
+        let kind = pod.spec["volumes"].list.first { $0["name"].string == volume } ?? .null
+        let isContent = PodVolumes.isContent(kind) || kind.has("image")
         var target = mount["mountPath"].string ?? ""
         if !target.hasPrefix("/") { target = "/" + target }
         var out = ContainerMount(
             target: target, .bind(source: source, subpath: below, makeSubpath: !isContent), readOnly: isContent || mount["readOnly"].bool == true)
+        // Programs of an image volume are data here.
+        out.noExec = kind.has("image")
         out.recursiveReadOnly = ["Enabled", "IfPossible"].contains(mount["recursiveReadOnly"].string ?? "")
         out.propagation =
             switch mount["mountPropagation"].string {

@@ -18,6 +18,8 @@ package struct PodPort: Sendable, Hashable {
     package var isUDP: Bool
     package var hostPort: UInt16
     package var containerPort: UInt16
+    /// The one address of the node that it is for; empty: all of them.
+    package var hostIP = ""
 }
 
 package struct PodAttachment: Sendable {
@@ -39,7 +41,7 @@ package struct NodePodNetworking: PodNetworking {
 
     package func attach(_ pod: String, hostPorts: [PodPort]) throws -> PodAttachment {
         let ports = hostPorts.map {
-            PodNetwork.HostPort(transport: $0.isUDP ? .udp : .tcp, hostPort: $0.hostPort, containerPort: $0.containerPort)
+            PodNetwork.HostPort(transport: $0.isUDP ? .udp : .tcp, hostPort: $0.hostPort, containerPort: $0.containerPort, address: IPAddress($0.hostIP))
         }
         let attachment = try network.pods.attach(pod, hostPorts: ports)
         return PodAttachment(addresses: attachment.addresses.map { "\($0)" }, namespace: try NetworkNamespace.open(attachment.path))
@@ -66,7 +68,9 @@ extension PodPort {
             guard let host = port["hostPort"].int, let target = port["containerPort"].int, let hostPort = UInt16(exactly: host), hostPort > 0,
                 let containerPort = UInt16(exactly: target)
             else { return nil }
-            return PodPort(isUDP: port["protocol"].string == "UDP", hostPort: hostPort, containerPort: containerPort)
+            let address = port["hostIP"].string ?? ""
+            return PodPort(
+                isUDP: port["protocol"].string == "UDP", hostPort: hostPort, containerPort: containerPort, hostIP: address == "0.0.0.0" ? "" : address)
         }
     }
 }

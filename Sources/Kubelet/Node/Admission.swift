@@ -27,6 +27,24 @@ enum Admission {
         return nil
     }
 
+    /// Whether the node has what a pod that runs on it asks for now.
+    static func resize(_ pod: PodView, node: NodeConfiguration, others: [PodView]) -> ResizeVerdict {
+        for name in ["cpu", "memory"] {
+            guard let allocatable = node.allocatable[name] else { continue }
+            let wanted = request(pod, name)
+            let unit: (Quantity) -> Int64 = { name == "cpu" ? $0.milliValue : $0.value }
+            if wanted > allocatable {
+                return .infeasible(message: "Node didn't have enough capacity: \(name), requested: \(unit(wanted)), capacity: \(unit(allocatable))")
+            }
+            let used = others.reduce(Quantity.zero) { $0 + request($1, name) }
+            if used + wanted > allocatable {
+                return .deferred(
+                    message: "Node didn't have enough resource: \(name), requested: \(unit(wanted)), used: \(unit(used)), capacity: \(unit(allocatable))")
+            }
+        }
+        return .granted
+    }
+
     /// What a pod asks for at most at one time.
     static func request(_ pod: PodView, _ name: String) -> Quantity {
         if let own = Amount.quantity(pod.spec["resources"]["requests"][name]) { return own }

@@ -1,4 +1,5 @@
 import Core
+import Tree
 
 /// One container of a pod through all its runs.
 struct ContainerTrack: Sendable, Equatable {
@@ -61,9 +62,15 @@ struct ContainerTrack: Sendable, Equatable {
     var isStopping = false
     /// It comes back after the stop, whatever its exit code says.
     var restartsAfterStop: Bool?
+    /// It is stopped to be started anew at once, by another definition.
+    var isReplaced = false
+    /// Until then the gap between the two runs is nobody's business.
+    var swapsUntil: Timestamp?
     var crash = Delay()
     var pull = Delay()
     var hasAnnouncedBackOff = false
+    /// What it runs with.
+    var resources = Node.null
 
     init(role: PodView.Role) { self.role = role }
 

@@ -28,13 +28,16 @@ package struct RunningContainer: Sendable, Equatable {
     package var imageID: String
     package var startedAt: Timestamp
     package var user: Node
+    /// The requests and limits it was started with.
+    package var resources: Node
 
-    package init(id: String, image: String, imageID: String, startedAt: Timestamp, user: Node = .null) {
+    package init(id: String, image: String, imageID: String, startedAt: Timestamp, user: Node = .null, resources: Node = .null) {
         self.id = id
         self.image = image
         self.imageID = imageID
         self.startedAt = startedAt
         self.user = user
+        self.resources = resources
     }
 }
 
@@ -92,6 +95,12 @@ package enum PodEvent: Sendable, Equatable {
     case probed(name: String, attempt: Int, ProbeKind, succeeded: Bool)
     /// A config map or secret that the pod reads is another now.
     case dependenciesChanged
+    /// What the node says to the resources that were asked for.
+    case resizeAnswered(ResizeVerdict)
+    /// Something on the node gave resources back.
+    case capacityFreed
+    /// Containers run with these resources now, or why they do not.
+    case resourcesApplied(containers: [String: Node], pod: Node, error: String?)
     /// The status that was asked to be written is in the API.
     case statusWritten(phase: String)
     case cleaned
@@ -114,6 +123,10 @@ package enum PodAction: Sendable, Equatable {
     case watch(name: String, attempt: Int)
     /// → exited
     case stop(name: String, attempt: Int, grace: Int64, runsHook: Bool)
+    /// Whether the node has what the pod's spec asks for now → resizeAnswered
+    case askResize(PodView)
+    /// Gives running containers, by name, other resources → resourcesApplied
+    case applyResources(containers: [String: Node], pod: Node)
     case startProbes(name: String, attempt: Int)
     case stopProbes(name: String)
     case event(type: String, reason: String, message: String, container: String?)

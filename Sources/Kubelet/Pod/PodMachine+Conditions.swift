@@ -4,7 +4,8 @@ import Machinery
 import Tree
 
 extension PodMachine {
-    static let ownConditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
+    static let ownConditions =
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"] + PodResize.conditionTypes
 
     private struct Verdict {
         var isTrue: Bool
@@ -21,11 +22,18 @@ extension PodMachine {
         set(&known, "Initialized", initialized(initial, regular, phase), now)
         set(&known, "Ready", ready(containers, known), now)
         set(&known, "ContainersReady", containers, now)
+        for condition in resizeConditions { set(&known, condition.type, Verdict(isTrue: true, reason: condition.reason, message: condition.message), now) }
         if PodConditions.get(known, "PodScheduled") == nil { set(&known, "PodScheduled", Verdict(isTrue: true), now) }
         return known["status"]["conditions"].list
     }
 
     private func merged() -> [Node] {
+        // What of a resize is not going on any more is not said any more.
+        let gone = PodResize.conditionTypes.subtracting(resizeConditions.map(\.type))
+        return known().filter { !gone.contains($0["type"].string ?? "") }
+    }
+
+    private func known() -> [Node] {
         let ours = lastStatus["conditions"].list
         return pod.status["conditions"].list.map { condition in
             guard PodMachine.ownConditions.contains(condition["type"].string ?? "") else { return condition }

@@ -24,9 +24,12 @@ extension PodMachine {
         case .started(let name, let attempt, let running): return started(name, attempt, running)
         case .startFailed(let name, let attempt, let failure): return startFailed(name, attempt, failure, now)
         case .postStartFailed(let name, let attempt, let message): return postStartFailed(name, attempt, message)
-        case .exited(let name, let attempt, let termination): return exited(name, attempt, termination)
+        case .exited(let name, let attempt, let termination): return exited(name, attempt, termination, now)
         case .probed(let name, let attempt, let kind, let succeeded): return probed(name, attempt, kind, succeeded)
         case .dependenciesChanged: hurry(now)
+        case .resizeAnswered(let verdict): resize.answered(verdict, pod)
+        case .capacityFreed: resize.reconsider()
+        case .resourcesApplied(let containers, let own, let error): applied(containers, own, error, now)
         case .statusWritten(let phase): writtenPhase = phase
         case .cleaned: isClean = true
         case .deleted: hasVanished = true
@@ -41,6 +44,7 @@ extension PodMachine {
         for (role, container) in pod.all where tracks[container["name"].string ?? ""] == nil {
             tracks[container["name"].string ?? ""] = ContainerTrack(role: role)
         }
+        resize.follow(pod)
     }
 
     /// Whoever waits for configuration to appear tries again now.
@@ -72,11 +76,14 @@ extension PodMachine {
         track.waiting = nil
         track.heldUntil = nil
         track.restartsAfterStop = nil
+        track.isReplaced = false
+        track.swapsUntil = nil
         track.hasAnnouncedBackOff = false
         track.image = running.image
         track.imageID = running.imageID
         track.containerID = running.id
         track.specImage = pod.container(name)?.container["image"].string ?? ""
+        track.resources = running.resources
         track.pull = ContainerTrack.Delay()
         track.started = !has(.startup, name)
         track.ready = track.started && !has(.readiness, name)
@@ -116,11 +123,12 @@ extension PodMachine {
             + stop(name, message: "FailedPostStartHook")
     }
 
-    private mutating func exited(_ name: String, _ attempt: Int, _ termination: Termination) -> [PodAction] {
+    private mutating func exited(_ name: String, _ attempt: Int, _ termination: Termination, _ now: Timestamp) -> [PodAction] {
         guard var track = tracks[name], track.attempt == attempt, case .running(let running) = track.phase else { return [] }
         var termination = termination
         if termination.containerID.isEmpty { termination.containerID = running.id }
         track.phase = .exited(termination)
+        if track.isReplaced { track.swapsUntil = now + .seconds(1) }
         track.isStopping = false
         track.started = false
         track.ready = false

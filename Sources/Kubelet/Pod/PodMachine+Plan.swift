@@ -7,6 +7,7 @@ extension PodMachine {
 
     /// What is missing for the pod to be as its spec says.
     mutating func run(_ now: Timestamp, _ out: inout [PodAction]) {
+        resizeContainers(now, &out)
         if case .ready = sandbox, isSandboxLost {
             guard !tracks.values.contains(where: \.isActive) else { return }
             sandbox = .removing
@@ -70,6 +71,7 @@ extension PodMachine {
     private mutating func replaceIfChanged(_ name: String, _ container: Node, _ out: inout [PodAction]) {
         guard let track = tracks[name], track.isRunning, !track.isStopping, !track.specImage.isEmpty, track.specImage != container["image"].string else { return }
         tracks[name]?.restartsAfterStop = true
+        tracks[name]?.isReplaced = true
         out += stop(name, message: "Container \(name) definition changed, will be restarted")
     }
 

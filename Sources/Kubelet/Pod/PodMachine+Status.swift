@@ -80,12 +80,15 @@ extension PodMachine {
         if !track.containerID.isEmpty { status["containerID"] = .string(ContainerID.render(track.containerID)) }
         status["started"] = .bool(track.isRunning && track.started)
         if track.isRunning || track.termination != nil {
-            if container["resources"].has("requests") || container["resources"].has("limits") {
+            let granted = resize.granted.containers[name] ?? container["resources"]
+            let shown = track.isRunning && !track.resources.isNull ? track.resources : granted
+            if shown.has("requests") || shown.has("limits") {
                 var resources: Node = [:]
-                resources["limits"] = container["resources"]["limits"]
-                resources["requests"] = container["resources"]["requests"]
+                resources["limits"] = shown["limits"]
+                resources["requests"] = shown["requests"]
                 status["resources"] = resources
             }
+            if !granted["requests"].fields.isEmpty { status["allocatedResources"] = granted["requests"] }
             if case .running(let running) = track.phase { status["user"] = running.user }
         }
         let mounts = container["volumeMounts"].list.map(ContainerStatusMount.node)

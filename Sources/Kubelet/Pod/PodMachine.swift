@@ -88,11 +88,13 @@ package struct PodMachine: Sendable {
     var writtenPhase = ""
     var lastStatus: Node = .null
     var requestedGrace: Int64?
+    var resize: PodResize
     private var earliest: Timestamp?
     private var announcedWake: Timestamp?
 
     package init(pod node: Node, adopted: AdoptedPod? = nil, rejection: PodRejection? = nil, now: Timestamp) {
         pod = PodView(node)
+        resize = PodResize(pod)
         startTime = pod.status["startTime"].string.flatMap { Timestamp(rfc3339: $0) } ?? Timestamp(seconds: now.seconds)
         writtenPhase = pod.status["phase"].string ?? ""
         for (role, container) in pod.all { tracks[container["name"].string ?? ""] = ContainerTrack(role: role) }
@@ -138,6 +140,7 @@ package struct PodMachine: Sendable {
                 track.containerID = running.id
                 let status = pod.containerStatus(found.name)
                 let isSame = status?["containerID"].string == ContainerID.render(running.id)
+                track.resources = isSame && status?.has("resources") == true ? status?["resources"] ?? .null : resize.granted.containers[found.name] ?? .null
                 track.started = isSame && status?["started"].bool == true || !has(.startup, found.name)
                 track.ready = isSame && status?["ready"].bool == true || !has(.readiness, found.name) && track.started
                 if track.role == .regular { hasBegun = true }
@@ -197,12 +200,18 @@ package struct PodMachine: Sendable {
         earliest = nil
         decideEnding(now, &out)
         if ending == nil { run(now, &out) } else { end(now, &out) }
+        for case let until? in tracks.values.map(\.swapsUntil) where until > now { wake(at: until) }
         if let earliest, earliest != announcedWake { out.append(.wake(at: earliest)) }
         announcedWake = earliest
         return out
     }
 
     mutating func wake(at time: Timestamp) { earliest = min(earliest ?? time, time) }
+
+    /// A container is between two runs of one step, as upstream's kubelet replaces it without telling of the gap. A swap that takes long is told.
+    package func isSwapping(_ now: Timestamp) -> Bool {
+        ending == nil && tracks.values.contains { track in track.isStarting && track.swapsUntil.map { $0 > now } ?? false }
+    }
 
     func has(_ probe: ProbeKind, _ name: String) -> Bool { pod.container(name)?.container.has(probe.field) ?? false }
 

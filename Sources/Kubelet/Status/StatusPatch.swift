@@ -29,6 +29,10 @@ package enum StatusPatch {
             for (key, _) in before?.fields ?? Fields() where !condition.has(key) { entry.setNull(key) }
             out.append(entry)
         }
+        for condition in old {
+            guard let type = condition["type"].string, PodResize.conditionTypes.contains(type), !new.contains(where: { $0["type"].string == type }) else { continue }
+            out.append(["type": .string(type), "$patch": "delete"])
+        }
         return out.isEmpty ? nil : .list(out)
     }
 

@@ -13,9 +13,17 @@ final class PodVolumes: Sendable {
     private let objects: ObjectSource
     private let tokens = ServiceAccountTokenCache()
     private let threads: BlockingThreads
+    private let images: NodeImages
+    /// Of the pod's events: type, reason, message.
+    private let record: @Sendable (String, String, String) -> Void
     private let sources = Mutex<[String: String]>([:])
 
-    init(paths: PodPaths, node: NodeConfiguration, objects: ObjectSource, threads: BlockingThreads) {
+    init(
+        paths: PodPaths, node: NodeConfiguration, objects: ObjectSource, threads: BlockingThreads, images: NodeImages,
+        record: @escaping @Sendable (String, String, String) -> Void
+    ) {
+        self.images = images
+        self.record = record
         self.paths = paths
         self.node = node
         self.objects = objects
@@ -68,6 +76,7 @@ final class PodVolumes: Sendable {
             try HostPathVolume.prepare(path, type: volume["hostPath"]["type"].string ?? "")
             return path
         }
+        if volume.has("image") { return try await imageContent(volume["image"], name, pod) }
         let claim = volume.has("ephemeral") ? "\(pod.name)-\(name)" : volume["persistentVolumeClaim"]["claimName"].string
         if let claim { return try await claimed(claim, pod) }
         throw VolumeFailure("no volume plugin matched")
@@ -82,6 +91,22 @@ final class PodVolumes: Sendable {
         let path = paths.content(name)
         let directory = AtomicDirectory(path: path, group: PodVolumes.group(pod))
         _ = try await threads.run { () throws(SystemFailure) in try directory.write(files) }
+        return path
+    }
+
+    /// The files of an image, to be read only.
+    private func imageContent(_ source: Node, _ name: String, _ pod: PodView) async throws -> String {
+        var wish: Node = ["image": source["reference"]]
+        wish["imagePullPolicy"] = source["pullPolicy"]
+        let layers: [String]
+        do { layers = try await ImageProvision(images: images, objects: objects, record: record).ensure(wish, pod).layers } catch let failure as StartFailure {
+            throw VolumeFailure(failure.message)
+        }
+        let path = paths.volume(name)
+        try await threads.run { () throws(SystemFailure) in
+            try FileSystem.makeDirectories(path, mode: 0o755)
+            try Mounts.overlay(layers, at: path)
+        }
         return path
     }
 

@@ -20,7 +20,8 @@ extension PodWorker {
             state.withLock { $0.containers[name] = Running(container: made, attempt: attempt) }
             record("Normal", "Started", "Container started", name)
             let startedAt: Timestamp = if case .running(_, let time) = made.state { time } else { made.state.ended?.startedAt ?? .now() }
-            let running = RunningContainer(id: made.id, image: image.name, imageID: image.id, startedAt: startedAt, user: ContainerLabels.user(made.labels))
+            let running = RunningContainer(id: made.id, image: image.name, imageID: image.id, startedAt: startedAt, user: ContainerLabels.user(made.labels),
+                resources: container["resources"].isNull ? [:] : container["resources"])
             send(.started(name: name, attempt: attempt, running))
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.postStart(name, attempt, container, made) }
@@ -47,6 +48,7 @@ extension PodWorker {
         let spec = try await plan.make()
         try await prepare(name, attempt)
         await removeOld(name, attempt, sandbox)
+        try makeRoom(sandbox, pod)
         let made = try sandbox.create(spec)
         record("Normal", "Created", "Container created", name)
         return (made, image)

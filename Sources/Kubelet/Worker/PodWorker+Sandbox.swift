@@ -11,8 +11,10 @@ extension PodWorker {
         do {
             let (network, addresses) = try await attach(pod)
             try await writeFiles(pod, addresses)
-            let sandbox = try await parts.runtime.createSandbox(spec(pod, attempt, network))
+            let spec = spec(pod, attempt, network)
+            let sandbox = try await parts.runtime.createSandbox(spec)
             state.withLock { state in
+                state.podLimits = spec.limits
                 state.sandbox = sandbox
                 state.addresses = addresses
                 state.containers = [:]

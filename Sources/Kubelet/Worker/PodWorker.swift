@@ -18,6 +18,8 @@ final class PodWorker: Sendable {
         var sandbox: Sandbox?
         var addresses: [String] = []
         var containers: [String: Running] = [:]
+        /// What the pod's own cgroup is set to, where that was done here.
+        var podLimits: CgroupLimits?
     }
     struct Running: Sendable {
         let container: Container
@@ -32,6 +34,8 @@ final class PodWorker: Sendable {
     let volumes: PodVolumes
     let state: Mutex<State>
     private let adopted: AdoptedPod?
+    /// What the node says to a pod that wants other resources.
+    private let verdict: @Sendable (PodView) -> ResizeVerdict
     private let rejection: PodRejection?
     private let events: AsyncStream<PodEvent>
     private let inbox: AsyncStream<PodEvent>.Continuation
@@ -40,15 +44,25 @@ final class PodWorker: Sendable {
     private let refreshes: AsyncStream<Void>
     private let refreshInput: AsyncStream<Void>.Continuation
 
-    init(_ pod: Node, parts: KubeletParts, adopted: (AdoptedPod, Sandbox)? = nil, rejection: PodRejection? = nil) {
+    init(
+        _ pod: Node, parts: KubeletParts, adopted: (AdoptedPod, Sandbox)? = nil, rejection: PodRejection? = nil,
+        verdict: @escaping @Sendable (PodView) -> ResizeVerdict = { _ in .granted }
+    ) {
         let view = PodView(pod)
         self.parts = parts
         self.rejection = rejection
+        self.verdict = verdict
         self.adopted = adopted?.0
         key = ObjectKey(view.namespace, view.name)
         uid = view.uid
         paths = PodPaths(view, parts.node)
-        volumes = PodVolumes(paths: paths, node: parts.node, objects: parts.objects, threads: parts.threads)
+        var about = pod
+        about["kind"] = "Pod"
+        about["apiVersion"] = "v1"
+        let subject = about
+        volumes = PodVolumes(paths: paths, node: parts.node, objects: parts.objects, threads: parts.threads, images: parts.images) { type, reason, message in
+            parts.recorder.record(Event(subject, Event.Kind(rawValue: type) ?? .normal, reason: reason, message: message))
+        }
         var state = State(pod: view)
         if let (found, sandbox) = adopted {
             state.sandbox = sandbox
@@ -78,8 +92,12 @@ final class PodWorker: Sendable {
             for action in machine.begin(now: .now()) { perform(action, &group) }
             publish(&machine)
             for await event in events {
-                if case .changed(let node) = event, node.uid == uid { state.withLock { $0.pod = PodView(node) } }
-                for action in machine.handle(event, now: .now()) { perform(action, &group) }
+                let actions = machine.handle(event, now: .now())
+                switch event {
+                case .changed, .resizeAnswered: state.withLock { $0.pod = machine.grantedPod }
+                default: break
+                }
+                for action in actions { perform(action, &group) }
                 if machine.isFinished { break }
                 publish(&machine)
                 switch event {
@@ -93,6 +111,7 @@ final class PodWorker: Sendable {
     }
 
     private func publish(_ machine: inout PodMachine) {
+        if machine.isSwapping(.now()) { return }
         let status = machine.status(hostAddresses: parts.node.addresses, now: .now())
         let isNew = state.withLock { state in
             defer { state.status = status }
@@ -109,6 +128,8 @@ final class PodWorker: Sendable {
         case .start(let name, let attempt): group.addTask { await self.start(name, attempt) }
         case .watch(let name, let attempt): group.addTask { await self.watch(name, attempt) }
         case .stop(let name, let attempt, let grace, let runsHook): group.addTask { await self.stop(name, attempt, grace, runsHook) }
+        case .askResize(let pod): send(.resizeAnswered(verdict(pod)))
+        case .applyResources(let containers, let own): group.addTask { await self.applyResources(containers, own) }
         case .startProbes(let name, let attempt):
             state.withLock { $0.containers[name]?.isProbed = true }
             for kind in ProbeKind.allCases { group.addTask { await self.probe(name, attempt, kind) } }
