@@ -84,7 +84,10 @@ extension APIServer {
     // MARK: - Writing
 
     func context(_ request: APIRequest) throws(APIError) -> WriteContext {
-        WriteContext(user: request.user, options: try WriteOptions(request)) { request.warn($0) }
+        let options = try WriteOptions(request)
+        var context = WriteContext(user: request.user, options: options) { request.warn($0) }
+        context.optionsObject = options.node(request.info.verb, stated: request.first("fieldManager"), validation: request.first("fieldValidation"))
+        return context
     }
 
     /// Reads and decodes the body as an object of the resource, with defaults.

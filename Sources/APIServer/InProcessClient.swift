@@ -28,11 +28,13 @@ package final class InProcessClient: ClusterClient {
         return served
     }
 
-    private var context: WriteContext {
+    private func context(_ verb: String) -> WriteContext {
         var options = WriteOptions()
         options.fieldValidation = .ignore
         options.fieldManager = user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
-        return WriteContext(user: user, options: options)
+        var context = WriteContext(user: user, options: options)
+        context.optionsObject = options.node(verb, stated: nil, validation: nil)
+        return context
     }
 
     private func node(_ record: Record, _ served: ServedResource) throws(APIError) -> Node {
@@ -89,7 +91,7 @@ package final class InProcessClient: ClusterClient {
 
     package func create(_ resource: GroupVersionResource, namespace: String, _ object: Node) async throws -> Node {
         let served = try served(resource)
-        return try node(await writer.create(served, namespace: namespace, typed(object, served), context), served)
+        return try node(await writer.create(served, namespace: namespace, typed(object, served), context("create")), served)
     }
 
     private func typed(_ object: Node, _ served: ServedResource) -> Node {
@@ -104,7 +106,7 @@ package final class InProcessClient: ClusterClient {
         let served = try served(resource)
         let object = typed(object, served)
         let written = try await writer.update(
-            served, namespace: object.namespace, name: object.name, subresource: subresource ?? "", context) { _ in object }
+            served, namespace: object.namespace, name: object.name, subresource: subresource ?? "", context("update")) { _ in object }
         return try node(written, served)
     }
 
@@ -112,6 +114,7 @@ package final class InProcessClient: ClusterClient {
         let served = try served(resource)
         let verb = try PatchVerb(patch, PatchVerb.Kind(rawValue: type.rawValue) ?? .merge)
         let checks = writer.checks
+        let context = context("patch")
         let options = context.options
         let written = try await writer.update(served, namespace: key.namespace, name: key.name, subresource: subresource ?? "", context) {
             (current) throws(APIError) in
@@ -128,7 +131,7 @@ package final class InProcessClient: ClusterClient {
         deletion.propagation = options.propagation.flatMap { .init(rawValue: $0.rawValue) }
         deletion.uid = options.uid
         deletion.resourceVersion = options.resourceVersion
-        switch try await writer.delete(served, namespace: key.namespace, name: key.name, deletion, context) {
+        switch try await writer.delete(served, namespace: key.namespace, name: key.name, deletion, context("delete")) {
         case .gone(let record), .marked(let record): return try node(record, served)
         case .unsaved(let object): return object
         }
@@ -136,8 +139,8 @@ package final class InProcessClient: ClusterClient {
 
     package func post(_ resource: GroupVersionResource, _ key: ObjectKey, subresource: String, _ object: Node) async throws -> Node {
         let served = try served(resource)
-        guard let handler = posts["\(served.collection)/\(subresource)"] else { throw APIError.pathNotFound }
-        return try await handler.post(object, served, namespace: key.namespace, name: key.name, context)
+        guard let handler = posts["\(served.collection)/\(subresource)"], let kind = served.resource.subresource(subresource) else { throw APIError.pathNotFound }
+        return try await handler.admitted(object, served, kind, namespace: key.namespace, name: key.name, context("create"), writer.admission)
     }
 }
 

@@ -47,8 +47,9 @@ package final class ControlPlane: Sendable {
         }
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
+        let webhooks = WebhookClient(ServiceResolver(store))
         writer = ObjectWriter(
-            store: store, admission: .standard(store, authorizer), stages: ["services": services],
+            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
         posts = [
             "pods/binding": BindingAction(writer: writer), "pods/eviction": EvictionAction(writer: writer, catalog: catalog, store: store),

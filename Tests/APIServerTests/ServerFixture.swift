@@ -26,7 +26,7 @@ struct ServerFixture {
         let authorizer = RBACAuthorizer(store: store)
         let services = ServiceAllocation(cidr: "10.96.0.0/24", store: store)
         let writer = ObjectWriter(
-            store: store, admission: .standard(store, authorizer), stages: services.map { ["services": $0] } ?? [:],
+            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: WebhookClient(ServiceResolver(store))), stages: services.map { ["services": $0] } ?? [:],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
         let api = APIServer(
             .init(

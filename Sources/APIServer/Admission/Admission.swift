@@ -1,4 +1,5 @@
 package import Machinery
+package import Schema
 package import Tree
 
 /// A write on its way to the store, as admission sees it.
@@ -9,7 +10,8 @@ package struct AdmissionRequest: Sendable {
     package let resource: ServedResource
     package let subresource: String
     package let namespace: String
-    package let name: String
+    /// Empty until a generated name is known.
+    package var name: String
     /// In the served version; null for a deletion.
     package var object: Node
     /// What stands in the store; null for a creation.
@@ -17,8 +19,21 @@ package struct AdmissionRequest: Sendable {
     package let user: UserInfo
     package let isDryRun: Bool
     package let warn: @Sendable (String) -> Void
+    /// What `object` is, where it is not the resource's own kind: a Scale, a Binding, the options of an exec.
+    package var objectKind: GroupVersionKind?
+    /// `CreateOptions`, `DeleteOptions` …, as admission webhooks are told.
+    package var options: Node = .null
+    /// Takes what is to be told in the audit log.
+    package var annotate: @Sendable (String, String) -> Void = { _, _ in }
+    let reinvocation = Reinvocation()
 
-    package func forbidden(_ why: String) -> APIError { .forbidden(resource.plural, group: resource.group, name: name, why: why) }
+    package var kind: GroupVersionKind { objectKind ?? resource.resource.gvk }
+
+    package func forbidden(_ why: String) -> APIError {
+        var shown = name
+        if shown.isEmpty, operation == .create { shown = object.name.isEmpty ? object["metadata"]["generateName"].string ?? "" : object.name }
+        return .forbidden(resource.plural, group: resource.group, name: shown, why: why)
+    }
 }
 
 /// One rule about writes: it may change the object first, and refuse the outcome later. Upstream's admission plugin.
@@ -39,7 +54,10 @@ package struct AdmissionChain: Sendable {
     package let plugins: [any AdmissionPlugin]
     package init(_ plugins: [any AdmissionPlugin]) { self.plugins = plugins }
 
+    /// Where a webhook has changed the object, everything is asked once more: the plugins of this process, and the webhooks that want it.
     func admit(_ request: inout AdmissionRequest) async throws(APIError) {
+        for plugin in plugins { try await plugin.admit(&request) }
+        guard request.reinvocation.begin() else { return }
         for plugin in plugins { try await plugin.admit(&request) }
     }
 

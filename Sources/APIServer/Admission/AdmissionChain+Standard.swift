@@ -2,11 +2,14 @@ package import Store
 
 extension AdmissionChain {
     /// The plugins that upstream turns on by default, in its order; the rules about roles come last, where upstream's storage has them.
-    package static func standard(_ store: Store, _ authorizer: RBACAuthorizer) -> AdmissionChain {
+    package static func standard(
+        _ store: Store, _ authorizer: RBACAuthorizer, catalog: ResourceCatalog, conversion: any VersionConversion, webhooks: WebhookClient
+    ) -> AdmissionChain {
         AdmissionChain([
             NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), TaintNodesByCondition(), PriorityAdmission(store),
             DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
-            RuntimeClassAdmission(store), RoleEscalation(store, authorizer),
+            RuntimeClassAdmission(store), MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion),
+            ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion), RoleEscalation(store, authorizer),
         ])
     }
 }

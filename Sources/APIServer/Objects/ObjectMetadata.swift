@@ -8,7 +8,8 @@ import Tree
 enum ObjectMetadata {
     // MARK: - Create
 
-    static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
+    /// Fills the namespace in; refuses another one.
+    static func checkCreate(_ object: inout Node, _ resource: ServedResource, namespace: String) throws(APIError) {
         if resource.isNamespaced {
             let given = object.namespace
             if given.isEmpty {
@@ -19,6 +20,10 @@ enum ObjectMetadata {
         } else {
             object["metadata"]["namespace"] = .null
         }
+    }
+
+    static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
+        try checkCreate(&object, resource, namespace: namespace)
         if object["metadata"]["resourceVersion"].string.map({ !$0.isEmpty && $0 != "0" }) ?? false {
             throw APIError.badRequest("resourceVersion should not be set on objects to be created")
         }

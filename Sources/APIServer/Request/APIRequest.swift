@@ -1,6 +1,7 @@
 package import Machinery
 import Synchronization
 package import Transport
+import Tree
 
 /// A request on its way through the server: what it is about, who asks, and what it gathers for the answer.
 package final class APIRequest: Sendable {
@@ -87,6 +88,16 @@ package struct WriteOptions: Sendable {
             fieldManager = String((request.http.headers["user-agent"] ?? "unknown").prefix { $0 != "/" }.prefix(128))
         }
         force = request.first("force").map { $0 != "false" && $0 != "0" }
+    }
+
+    /// The options as the object that a verb's query stands for; `stated` is what the client said of its field manager.
+    func node(_ verb: String, stated: String?, validation: String?) -> Node {
+        var out: Node = ["kind": .string(WriteOptions.kind(verb)), "apiVersion": "meta.k8s.io/v1"]
+        if isDryRun { out["dryRun"] = ["All"] }
+        if let force, verb == "patch" { out["force"] = .bool(force) }
+        if let stated, !stated.isEmpty { out["fieldManager"] = .string(stated) }
+        if let validation, !validation.isEmpty { out["fieldValidation"] = .string(validation) }
+        return out
     }
 
     /// The options object that a verb's query stands for.

@@ -26,8 +26,8 @@ package struct PodStreamHandler: SubresourceHandler {
         let pod = try record.node()
         switch kind {
         case .log: try await logs(request, pod)
-        case .exec, .attach: try await command(request, pod, server)
-        case .portForward: try await portForward(request, pod, server)
+        case .exec, .attach: try await command(request, resource, pod, server)
+        case .portForward: try await portForward(request, resource, pod, server)
         }
     }
 
@@ -110,8 +110,9 @@ package struct PodStreamHandler: SubresourceHandler {
 
     // MARK: - Sessions
 
-    private func command(_ request: APIRequest, _ pod: Node, _ server: APIServer) async throws(APIError) {
+    private func command(_ request: APIRequest, _ resource: ServedResource, _ pod: Node, _ server: APIServer) async throws(APIError) {
         try authorizeUpgrade(request, server)
+        try await admit(request, resource, kind == .exec ? "PodExecOptions" : "PodAttachOptions", server)
         let command = request.query.filter { $0.name == "command" }.map(\.value)
         if kind == .exec, command.isEmpty { throw APIError.badRequest("you must specify at least 1 container command") }
         let options = RemoteCommandOptions(query: request.query)
@@ -128,12 +129,18 @@ package struct PodStreamHandler: SubresourceHandler {
         }
     }
 
-    private func portForward(_ request: APIRequest, _ pod: Node, _ server: APIServer) async throws(APIError) {
+    private func portForward(_ request: APIRequest, _ resource: ServedResource, _ pod: Node, _ server: APIServer) async throws(APIError) {
         try authorizeUpgrade(request, server)
+        try await admit(request, resource, "PodPortForwardOptions", server)
         let streams = try node(of: pod)
         let session: PortForwardSession
         do { session = try await request.exchange.acceptPortForward() } catch { throw PodStreamHandler.refused(error) }
         await streams.portForward(pod, session: session)
+    }
+
+    /// Whoever opens a session is asked about as a write: the operation is CONNECT, the object the session's options.
+    private func admit(_ request: APIRequest, _ resource: ServedResource, _ kind: String, _ server: APIServer) async throws(APIError) {
+        try await server.admitConnect(request, resource, ConnectOptions.node(kind, request.query))
     }
 
     /// A WebSocket is a GET: what it opens still takes the right to create (KEP-4006).

@@ -20,9 +20,19 @@ package struct ScaleSubresource: SubresourceHandler {
         case "update", "patch":
             var context = try server.context(request)
             context.fieldsThrough = "scale"
+            // Admission sees the Scale, below.
+            context.isAdmitted = true
             let make = try await change(request, resource, server, context)
-            let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { current throws(APIError) in
-                let scale = try make(ScaleSubresource.scale(of: current, resource))
+            let admission = server.parts.writer.admission
+            let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { [context] current throws(APIError) in
+                let before = ScaleSubresource.scale(of: current, resource)
+                var request = AdmissionRequest(
+                    operation: .update, resource: resource, subresource: "scale", namespace: namespace, name: info.name, object: try make(before), old: before,
+                    user: context.user, isDryRun: context.options.isDryRun, warn: context.warn,
+                    objectKind: GroupVersionKind(group: "autoscaling", version: "v1", kind: "Scale"), options: context.optionsObject, annotate: context.annotate)
+                try await admission.admit(&request)
+                try await admission.validate(request)
+                let scale = request.object
                 try ScaleSubresource.check(scale, current, resource)
                 var object = current
                 let path = ScaleSubresource.steps(resource.resource.subresource("scale")?.scalePaths?.specReplicas ?? ".spec.replicas")

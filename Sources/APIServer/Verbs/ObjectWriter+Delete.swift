@@ -14,6 +14,17 @@ package struct DeletionOptions: Sendable {
     package var resourceVersion: String?
     package init() {}
 
+    /// The options as the object that they are.
+    func node(isDryRun: Bool) -> Node {
+        var out: Node = ["kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"]
+        if let gracePeriodSeconds { out["gracePeriodSeconds"] = .int(gracePeriodSeconds) }
+        if let uid { out["preconditions"]["uid"] = .string(uid) }
+        if let resourceVersion { out["preconditions"]["resourceVersion"] = .string(resourceVersion) }
+        if let propagation { out["propagationPolicy"] = .string(propagation.rawValue) }
+        if isDryRun { out["dryRun"] = ["All"] }
+        return out
+    }
+
     /// `body` is a decoded `DeleteOptions`, or null.
     init(_ body: Node, query: (String) -> String?) throws(APIError) {
         gracePeriodSeconds = body["gracePeriodSeconds"].int
@@ -76,10 +87,14 @@ extension ObjectWriter {
                 resource.kind, group: resource.group, name: old.name,
                 why: "the ResourceVersion in the precondition (\(version)) does not match the ResourceVersion in record (\(current)). The object might have been modified")
         }
-        try await admission.validate(
-            AdmissionRequest(
+        if !context.isAdmitted {
+            var request = AdmissionRequest(
                 operation: .delete, resource: resource, subresource: "", namespace: record.key.namespace, name: record.key.name, object: .null, old: old,
-                user: context.user, isDryRun: context.options.isDryRun, warn: context.warn))
+                user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: options.node(isDryRun: context.options.isDryRun),
+                annotate: context.annotate)
+            try await admission.admit(&request)
+            try await admission.validate(request)
+        }
         let strategy = strategy(resource)
         var object = old
         let changed = mark(&object, old: old, options, strategy.traits)

@@ -19,6 +19,12 @@ package struct WriteContext: Sendable {
     package var warn: @Sendable (String) -> Void
     /// The configuration of server-side apply brings its managed fields along.
     var isApply = false
+    /// Admission has seen what is written, as another object: a Scale, a Binding.
+    var isAdmitted = false
+    /// The options object of the request, for webhooks.
+    var optionsObject = Node.null
+    /// Takes what is to be told in the audit log.
+    package var annotate: @Sendable (String, String) -> Void = { _, _ in }
     /// The subresource that the fields are written through, where it is not the one that the object is written through.
     var fieldsThrough: String?
 
@@ -75,22 +81,26 @@ package final class ObjectWriter: Sendable {
     private func createOnce(_ resource: ServedResource, namespace: String, _ object: Node, _ context: WriteContext) async throws(APIError) -> Written {
         let strategy = strategy(resource)
         var object = object
-        try ObjectMetadata.prepareCreate(&object, resource, namespace: namespace, now: time.now(), traits: strategy.traits)
-        if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
-        strategy.prepareCreate(&object)
+        try ObjectMetadata.checkCreate(&object, resource, namespace: namespace)
         checks.complete(&object, resource)
         if !context.isApply { FieldOwnership(resource, subresource: "", now: time.now()).record(&object, old: .null, by: context.options.fieldManager) }
         var request = AdmissionRequest(
             operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null, user: context.user,
-            isDryRun: context.options.isDryRun, warn: context.warn)
-        try await admission.admit(&request)
+            isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)
+        if !context.isAdmitted { try await admission.admit(&request) }
         object = request.object
+        // Only now: who is asked to admit sees neither a generated name nor a uid.
+        try ObjectMetadata.prepareCreate(&object, resource, namespace: namespace, now: time.now(), traits: strategy.traits)
+        if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
+        strategy.prepareCreate(&object)
+        checks.complete(&object, resource)
+        request.name = object.name
         let stage = stages[resource.collection]
         let reservation = try stage?.reserve(&object, old: nil, dryRun: context.options.isDryRun)
         do throws(APIError) {
             try checks.validate(object, resource, strategy)
             request.object = object
-            try await admission.validate(request)
+            if !context.isAdmitted { try await admission.validate(request) }
             for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             if context.options.isDryRun {
                 _ = try charge?.commands(for: request)
@@ -144,19 +154,19 @@ package final class ObjectWriter: Sendable {
         let old = try served(record, resource)
         var object = try await change(old)
         try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits)
-        ObjectMetadata.prepareUpdate(&object, old: old)
-        ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
-        strategy.prepareUpdate(&object, old: old, subresource: subresource)
-        checks.complete(&object, resource)
+        prepareUpdate(&object, old: old, resource, strategy, subresource)
         let through = context.fieldsThrough ?? subresource
         if !context.isApply, FieldOwnership.tracks(through) {
             FieldOwnership(resource, subresource: through, now: time.now()).record(&object, old: old, by: context.options.fieldManager)
         }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
-            user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)
-        try await admission.admit(&request)
-        object = request.object
+        if !context.isAdmitted { try await admission.admit(&request) }
+        if request.object != object {
+            object = request.object
+            // What admission may not change either.
+            prepareUpdate(&object, old: old, resource, strategy, subresource)
+        }
         // A node is where a pod runs, not what was wished for: upstream writes it past the strategy that counts.
         if subresource != "binding" { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
@@ -164,7 +174,7 @@ package final class ObjectWriter: Sendable {
         do throws(APIError) {
             try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource)
             request.object = object
-            try await admission.validate(request)
+            if !context.isAdmitted { try await admission.validate(request) }
             for warning in strategy.warnings(object, old: old) { context.warn(warning) }
             if context.options.isDryRun || ObjectMetadata.isSame(object, old) {
                 if context.options.isDryRun { _ = try charge?.commands(for: request) }
@@ -181,6 +191,13 @@ package final class ObjectWriter: Sendable {
             reservation?.cancel()
             throw error
         }
+    }
+
+    private func prepareUpdate(_ object: inout Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, _ subresource: String) {
+        ObjectMetadata.prepareUpdate(&object, old: old)
+        ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
+        strategy.prepareUpdate(&object, old: old, subresource: subresource)
+        checks.complete(&object, resource)
     }
 
     /// An object under deletion whose last finalizer went, and whose grace is over, goes with this write.

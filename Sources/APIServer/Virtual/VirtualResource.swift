@@ -31,7 +31,12 @@ extension APIServer {
             guard request.info.name.isEmpty else { throw .methodNotAllowed }
             let context = try context(request)
             let object = try await decodeBody(request, resource, context)
-            let answer = try await handler.create(object, resource, namespace: namespace, context)
+            var admitted = AdmissionRequest(
+                operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null,
+                user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)
+            try await parts.writer.admission.admit(&admitted)
+            try await parts.writer.admission.validate(admitted)
+            let answer = try await handler.create(admitted.object, resource, namespace: namespace, context)
             respond(request, status: handler.createdStatus, body: try rendering.object(answer), rendering)
         case "list":
             let selection = try ListQuery(request, resource).selection

@@ -91,6 +91,8 @@ package struct HTTPClientRequest: Sendable {
     package var body: Body
     /// Until the head of the answer is there; nil waits for ever. The body of the answer has no time limit of its own.
     package var timeout: Duration?
+    /// Set where the caller knows better than the method whether a second attempt could do harm.
+    package var mayRepeat: Bool?
 
     package init(
         _ method: String = "GET", _ endpoint: HTTPEndpoint, _ target: String, headers: HTTPHeaders = [:], body: Body = .none,
@@ -115,7 +117,7 @@ package struct HTTPClientRequest: Sendable {
     /// Whether a second attempt could do no harm.
     var isRepeatable: Bool {
         if case .stream = body { return false }
-        return ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].contains(method)
+        return mayRepeat ?? ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].contains(method)
     }
 
     /// Content-Length as it goes on the wire; nil for a chunked body or for none.
