@@ -63,7 +63,7 @@ package enum KindStrategies {
         "networking.k8s.io/Ingress": IngressStrategy(),
         "networking.k8s.io/IngressClass": FixedFieldsStrategy([["spec", "controller"]]) { $0.hasGeneration = true },
         "networking.k8s.io/NetworkPolicy": NetworkPolicyStrategy(),
-        "networking.k8s.io/IPAddress": FixedFieldsStrategy([["spec", "parentRef"]]),
+        "networking.k8s.io/IPAddress": FixedFieldsStrategy([["spec", "parentRef"]]) { $0.nameRule = .ipAddress },
     ]
 
     private static let fixed = { @Sendable (traits: inout KindTraits) in

@@ -206,7 +206,7 @@ package enum NameFormat {
 
 /// How a kind's names are checked.
 package enum NameRule: String, Sendable {
-    case dnsSubdomain, dnsLabel, dns1035Label, pathSegment, any
+    case dnsSubdomain, dnsLabel, dns1035Label, pathSegment, ipAddress, any
 
     /// `prefix`: the name will have a generated suffix, so a trailing dash is fine.
     package func errors(_ name: String, prefix: Bool = false) -> [String] {
@@ -217,6 +217,7 @@ package enum NameRule: String, Sendable {
         case .dnsLabel: return NameFormat.dnsLabel(name)
         case .dns1035Label: return NameFormat.dns1035Label(name)
         case .pathSegment: return NameFormat.pathSegment(name, prefix: prefix)
+        case .ipAddress: return StringFormat.isIPv4(name) || StringFormat.isIPv6(name) ? [] : ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
         case .any: return []
         }
     }
