@@ -190,7 +190,7 @@ import Tree
         _ = script.ready()
         script.started("app")
         #expect(script.status()["containerStatuses"][0]["started"].bool == false)
-        script.on(.probed(name: "app", attempt: 0, .startup, succeeded: true))
+        #expect(script.on(.probed(name: "app", attempt: 0, .startup, succeeded: true)) == [.continueProbes(name: "app", attempt: 0)])
         #expect(script.status()["containerStatuses"][0]["started"].bool == true)
         #expect(script.condition("Ready") == "False")
         let message = script.status()["conditions"].list.first { $0["type"].string == "Ready" }?["message"].string

@@ -178,7 +178,8 @@ package struct PodMachine: Sendable {
         var out: [PodAction] = []
         for (name, track) in tracks.sorted(by: { $0.key < $1.key }) where track.isRunning {
             out.append(.watch(name: name, attempt: track.attempt))
-            out.append(.startProbes(name: name, attempt: track.attempt))
+            let isThrough = track.started && has(.startup, name)
+            out.append(isThrough ? .continueProbes(name: name, attempt: track.attempt) : .startProbes(name: name, attempt: track.attempt))
         }
         if case .rejected(let rejection) = ending {
             out.append(.event(type: "Warning", reason: rejection.reason, message: rejection.message, container: nil))
