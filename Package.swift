@@ -65,17 +65,18 @@ let package = Package(
         rank("Store", ["Core", "CSQLite", log]),
         // rank 3
         rank("Schema", ["Core", "Tree", "CAssets"]),
+        rank("CEL", ["Core", "Tree"]),
         rank("OCI", ["Core", "Tree", "Transport", "CZlib", "CZstd", log]),
         rank("HostNetwork", ["Core", "Linux", "Transport", log]),
         // rank 4
-        rank("Machinery", ["Core", "Tree", "Schema"]),
+        rank("Machinery", ["Core", "Tree", "Schema", "CEL"]),
         rank("Containers", ["Core", "Linux", "CLinux", log]),
         // rank 5
-        rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
+        rank("Kinds", ["Core", "Tree", "Schema", "CEL", "Machinery"]),
         // rank 6
         rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
-        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "CEL", "Machinery", "Kinds", "Client", log]),
         rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
@@ -105,6 +106,7 @@ let package = Package(
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("CELTests", ["CEL", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
