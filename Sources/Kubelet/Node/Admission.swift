@@ -13,6 +13,11 @@ enum Admission {
             return PodRejection(
                 reason: "PodOSNotSupported", message: "Pod was rejected: Failed to admit pod because node OS doesn't match pod.spec.os.name")
         }
+        let ports = hostPorts(pod)
+        if !ports.isEmpty, others.contains(where: { other in hostPorts(other).contains { taken in ports.contains { conflict($0, taken) } } }) {
+            return PodRejection(
+                reason: "NodePorts", message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+        }
         for name in ["cpu", "memory", "pods"] {
             guard let allocatable = node.allocatable[name] else { continue }
             let wanted = name == "pods" ? Quantity(1) : request(pod, name)
@@ -25,6 +30,22 @@ enum Admission {
                 message: "Pod was rejected: Node didn't have enough resource: \(name), requested: \(unit(wanted)), used: \(unit(used)), capacity: \(unit(allocatable))")
         }
         return nil
+    }
+
+    private typealias HostPort = (address: String, transport: String, port: Int64)
+
+    private static func hostPorts(_ pod: PodView) -> [HostPort] {
+        (pod.containers + pod.sidecars).flatMap { container in
+            container["ports"].list.compactMap { port in
+                guard let number = port["hostPort"].int, number > 0 else { return nil }
+                let address = port["hostIP"].string ?? ""
+                return (address.isEmpty ? "0.0.0.0" : address, port["protocol"].string ?? "TCP", number)
+            }
+        }
+    }
+
+    private static func conflict(_ a: HostPort, _ b: HostPort) -> Bool {
+        a.port == b.port && a.transport == b.transport && (a.address == b.address || a.address == "0.0.0.0" || b.address == "0.0.0.0")
     }
 
     /// What a pod asks for at most at one time.
