@@ -26,6 +26,7 @@ extension GroupVersionResource {
     package static let storageClasses = GroupVersionResource(group: "storage.k8s.io", version: "v1", resource: "storageclasses")
     package static let priorityClasses = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
     package static let horizontalPodAutoscalers = GroupVersionResource(group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers")
+    package static let resourceQuotas = GroupVersionResource(group: "", version: "v1", resource: "resourcequotas")
     package static let podDisruptionBudgets = GroupVersionResource(group: "policy", version: "v1", resource: "poddisruptionbudgets")
     package static let clusterRoles = GroupVersionResource(group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles")
     package static let clusterRoleBindings = GroupVersionResource(group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterrolebindings")

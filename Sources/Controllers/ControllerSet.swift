@@ -22,6 +22,8 @@ package struct ControllerSet: Sendable {
         package var disabled: Set<String> = []
         /// What makes the volumes of the StorageClasses that name it.
         package var volumeProviders: [any VolumeProvider] = []
+        /// Nil leaves autoscalers to others.
+        package var scaling: (any ScalingSource)?
         package var time: any TimeSource = SystemTime()
         package init() {}
     }
@@ -38,6 +40,8 @@ package struct ControllerSet: Sendable {
         for controller in ControllerSet.controllers(options) { add(controller) }
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
+        add(ResourceQuotas(served: options.deletable))
+        if let scaling = options.scaling { add(HorizontalPodAutoscalers(scaling)) }
         add(VolumeReclaimer())
         add(ClaimProtection())
         add(VolumeProtection())
@@ -56,7 +60,7 @@ package struct ControllerSet: Sendable {
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
             DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(),
+            VolumeBinder(), EndpointSliceMirrors(),
         ]
     }
 

@@ -1,5 +1,6 @@
 package import APIServer
 import Client
+import Controllers
 import Core
 import Logging
 import Machinery
@@ -30,6 +31,7 @@ package final class ControlPlane: Sendable {
     /// Nodes add themselves, so that logs and sessions reach them.
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
+    private let podMetrics: MetricsResources
     private let services: ServiceAllocation
     private let definitions = Mutex<Task<Void, Never>?>(nil)
     private let options: Options
@@ -64,12 +66,14 @@ package final class ControlPlane: Sendable {
         subresources["pods/proxy"] = ProxySubresource(.pods, forwarder: forwarder)
         subresources["services/proxy"] = ProxySubresource(.services, forwarder: forwarder)
         let authenticators = AuthenticatorChain([CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
+        let usage = UsageSource(streams)
+        podMetrics = MetricsResources(.pods, usage, store)
         let health = HealthChecks(serviceAccountKey: tokens.publicKey)
         let api = APIServer(
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], UsageSource(streams)), health: health))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
@@ -96,6 +100,14 @@ package final class ControlPlane: Sendable {
         InProcessClient(
             store: store, catalog: catalog, writer: writer, posts: posts,
             user: UserInfo(name: name, groups: ["system:masters", "system:authenticated"]))
+    }
+
+    /// What autoscalers ask of the API.
+    var scaling: any ScalingSource {
+        AutoscalingAPI(store, catalog, client: client(as: "system:kube-controller-manager")) { [podMetrics, catalog] namespace in
+            guard let resource = catalog.resource(.init(group: "metrics.k8s.io", version: "v1beta1", resource: "pods")) else { return [] }
+            return try await podMetrics.list(resource, namespace: namespace)
+        }
     }
 
     /// Listens, then makes what every cluster starts with. Returns the addresses.

@@ -72,6 +72,7 @@ package final class Daemon: Sendable {
         var options = ControllerSet.Options()
         options.caPEM = String(decoding: pki.authority.identity.certificatePEM, as: UTF8.self)
         options.volumeProviders = [LocalVolumes(root: directory.volumes)]
+        options.scaling = plane.scaling
         let catalog = plane.catalog
         options.deletable = {
             var seen: Set<String> = []

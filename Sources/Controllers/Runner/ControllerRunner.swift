@@ -36,6 +36,7 @@ package final class ControllerRunner: Sendable {
         self.init(
             .reconciles(reconciler), reconciler.name, reconciler.triggers, reconciler.reads, view: view, recorder: recorder, time: time,
             parallelism: parallelism)
+        reconciler.attach { [weak self] key in self?.enqueue(key) }
     }
 
     private init(

@@ -54,6 +54,7 @@ package struct CronJobStrategy: KindStrategy {
         if !name.split(separator: "/", omittingEmptySubsequences: false).allSatisfy(isPlain) {
             return findings.invalid(path, zone, "unknown time zone \(name)")
         }
+        if name.lowercased() != "local", TimeZoneRules(named: name) == nil { findings.invalid(path, zone, "unknown time zone \(name)") }
         if name.lowercased() == "local" {
             findings.invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
         }
