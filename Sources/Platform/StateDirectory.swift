@@ -5,7 +5,15 @@ package struct StateDirectory: Sendable {
     package let root: String
     package let run: String
 
-    package init(root: String = "/var/lib/jangada", run: String = "/run/jangada") {
+    package static let defaultRoot = "/var/lib/jangada"
+    package static let defaultRun = "/run/jangada"
+
+    /// Where a cluster of that name is unless somebody chose otherwise.
+    package static func named(_ name: String) -> StateDirectory {
+        name == ClusterSettings.defaultName ? StateDirectory() : StateDirectory(root: "\(defaultRoot)-\(name)", run: "\(defaultRun)-\(name)")
+    }
+
+    package init(root: String = StateDirectory.defaultRoot, run: String = StateDirectory.defaultRun) {
         self.root = root
         self.run = run
     }
@@ -22,7 +30,9 @@ package struct StateDirectory: Sendable {
     package var adminKubeconfig: String { "\(root)/admin.kubeconfig" }
     package var settings: String { "\(root)/settings.json" }
     package var daemonLog: String { "\(root)/daemon.log" }
-    package var pidFile: String { "\(run)/daemon.pid" }
+    /// Held by the daemon as long as it lives; its pid is in it.
+    package var lock: String { "\(root)/daemon.lock" }
+    package var network: String { "\(run)/network" }
     package var controlSocket: String { "\(run)/control.sock" }
 
     /// Makes the directories, readable by their owner alone.
