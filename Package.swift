@@ -101,7 +101,8 @@ let package = Package(
         .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
 
         tests("ArchitectureTests", ["Core"]),
-        tests("CommandTests", ["jangada", "Platform", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        tests("CommandTests", ["jangada", "Platform", "Linux", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        tests("ClusterTests", ["jangada", "Platform", "Transport", "Linux", "Tree", "Core"]),
         tests("CoreTests", ["Core"]),
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),

@@ -13,6 +13,8 @@ extension Daemon: ControlledCluster {
         node["version"] = "v1.36.0"
         node["pid"] = .int(Int64(MachineResources.processID))
         node["started"] = .string(started.rfc3339)
+        node["context"] = .string(settings.context)
+        node["directory"] = .string(directory.root)
         node["server"] = .string("https://127.0.0.1:\(plane.port)")
         return node
     }
@@ -29,8 +31,8 @@ extension Daemon: ControlledCluster {
         }
     }
 
-    package func stop(keeping: Bool, _ progress: @escaping @Sendable (String) -> Void) async throws {
+    package func stop(keeping: Bool, grace: Duration, _ progress: @escaping @Sendable (String) -> Void) async throws {
         progress(keeping ? "leaving pods as they are" : "stopping pods")
-        shutdown(keeping: keeping)
+        shutdown(keeping: keeping, grace: grace)
     }
 }

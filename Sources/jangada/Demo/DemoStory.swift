@@ -5,7 +5,7 @@ import Tree
 
 /// The story of checkout-api and order-worker: registry, image, deployment, scale, rolling update under load, and back.
 struct DemoStory: Sendable {
-    let directory: StateDirectory
+    let cluster: ClusterOptions
     let control: ControlClient
     let client: any DemoClient
     let images: String
@@ -186,8 +186,8 @@ struct DemoStory: Sendable {
             throw CommandFailure("the daemon cannot be killed")
         }
         _ = try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(10))
-        let daemon = DaemonProcess(directory: directory)
-        try await daemon.waitForSocket(try daemon.start(), control)
+        let daemon = DaemonProcess(cluster)
+        try await daemon.waitForSocket(try daemon.start())
         _ = try await control.stream("/v1/ready", [:]) { _ in }
     }
 }
