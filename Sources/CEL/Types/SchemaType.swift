@@ -1,5 +1,3 @@
-package import Tree
-
 /// What a schema says of one value, in the words of this language: whoever knows a schema (of a custom resource, of a built-in kind)
 /// shows it through this. The checker asks for fields, the evaluator reads trees by it, the estimator asks for sizes.
 package protocol SchemaType: AnyObject, Sendable {

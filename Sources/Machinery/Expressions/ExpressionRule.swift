@@ -1,5 +1,5 @@
-package import CEL
-package import Tree
+import CEL
+import Tree
 
 /// One entry of `x-kubernetes-validations`, compiled for the schema that it is written at.
 package struct ExpressionRule: Sendable {

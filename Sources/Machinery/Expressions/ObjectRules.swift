@@ -1,4 +1,4 @@
-package import CEL
+import CEL
 package import Tree
 
 /// The rules of one version of a custom resource, where they apply. Built when the first object is checked: most definitions have
@@ -159,7 +159,7 @@ private struct RuleWalk {
         return true
     }
 
-    private var here: String { NodePath(path).description }
+    private var here: String { path.isEmpty ? FieldError.rootPath : NodePath(path).description }
 
     private mutating func refuse(_ place: ObjectRules.Place, _ detail: String) {
         findings.errors.append(.invalid(here, quoted: place.jsonType, detail))
@@ -172,7 +172,7 @@ private struct RuleWalk {
 
     /// A rule that is false: a finding, or a warning where nothing changed that the rule sees.
     private mutating func fail(_ place: ObjectRules.Place, _ rule: ExpressionRule, _ node: Node, _ values: [Value]) {
-        var field = here
+        var field = path.isEmpty && !rule.fieldPath.isEmpty ? "" : here
         if !rule.fieldPath.isEmpty { field += field.isEmpty || rule.fieldPath.hasPrefix("[") ? rule.fieldPath : ".\(rule.fieldPath)" }
         let declared = ExpressionRule.trimmed(rule.source["message"].string ?? "")
         var detail = declared.isEmpty ? "failed rule: \(ExpressionRule.trimmed(rule.text))" : declared
