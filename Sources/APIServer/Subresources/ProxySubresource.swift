@@ -1,3 +1,4 @@
+import Client
 import Core
 package import Machinery
 import Store
