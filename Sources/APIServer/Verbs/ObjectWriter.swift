@@ -161,6 +161,7 @@ package final class ObjectWriter: Sendable {
         }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
+            user: context.user, isDryRun: context.options.isDryRun, warn: context.warn)
         if !context.isAdmitted { try await admission.admit(&request) }
         if request.object != object {
             object = request.object
