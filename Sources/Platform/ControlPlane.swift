@@ -63,8 +63,9 @@ package final class ControlPlane: Sendable {
             subresources["pods/\(name)"] = PodStreamHandler(kind, nodes: streams)
         }
         let forwarder = Forwarder()
-        subresources["pods/proxy"] = ProxySubresource(.pods, forwarder: forwarder)
-        subresources["services/proxy"] = ProxySubresource(.services, forwarder: forwarder)
+        for kind in [ProxySubresource.Kind.pods, .services, .nodes] {
+            subresources["\(kind.rawValue)/proxy"] = ProxySubresource(kind, forwarder: forwarder, nodes: streams)
+        }
         let authenticators = AuthenticatorChain([CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
