@@ -23,6 +23,8 @@ struct ServerCommand: AsyncParsableCommand {
 
     @Option(help: "Port of the registry on 127.0.0.1; 0 takes a free one.")
     var registryPort = 5000
+    @Option(help: ArgumentHelp("Another registry's name that the built-in one answers to; may be given several times.", valueName: "host"))
+    var registryAlias: [String] = []
     @Option(help: "How many nodes.")
     var nodes = 1
     @Option(help: "An image archive to load at start; may be given several times.")
@@ -40,6 +42,7 @@ struct ServerCommand: AsyncParsableCommand {
         settings.registryPort = registryPort
         settings.nodes = nodes
         let daemon = try Daemon(settings, StateDirectory(root: state, run: runDirectory))
+        for alias in registryAlias { try daemon.registry.setAlias(alias, true) }
         for path in preload { _ = try await daemon.registry.load(path) }
         try await daemon.run()
     }

@@ -27,6 +27,8 @@ struct UpCommand: AsyncParsableCommand {
     var port: Int?
     @Option(help: "Port of the registry on 127.0.0.1 (default: as last time, at first 5000).")
     var registryPort: Int?
+    @Option(help: ArgumentHelp("Another registry's name that the built-in one answers to; may be given more than once, and is kept.", valueName: "host"))
+    var registryAlias: [String] = []
     @Option(help: "How writes reach the disk: durable, relaxed or memory (default: as last time, at first durable).")
     var store: ClusterSettings.Durability?
     @Flag(inversion: .prefixedNo, help: "Merge the context into your kubeconfig.")
@@ -62,6 +64,7 @@ struct UpCommand: AsyncParsableCommand {
             }
             return try await cluster.control.stream("/v1/ready", [:]) { progress.say($0) }
         }
+        for alias in registryAlias { _ = try await cluster.control.send("PUT", "/v1/aliases/\(alias.urlEscaped)") }
         if kubeconfig { try UserKubeconfig().merge(Kubeconfig(node: try await cluster.control.get("/v1/kubeconfig"))) }
         guard !quiet else { return }
         let style = Terminal.output.style
