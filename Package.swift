@@ -82,7 +82,7 @@ let package = Package(
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
         rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
-        rank("ImageBuilder", ["Core", "Tree", "Linux", "OCI", "Containers", log]),
+        rank("ImageBuilder", ["Core", "Tree", "Transport", "OCI", log]),
         // rank 8
         rank("Platform", [
             "Core", "Tree", "Linux", "Transport", "Store", "Schema", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", "APIServer",
@@ -109,7 +109,7 @@ let package = Package(
         tests("TreeTests", ["Tree", "Core"]),
         tests("CELTests", ["CEL", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
-        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
+        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Transport", "Tree", "Core"]),
         tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
         tests("KindsTests", ["Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
@@ -118,9 +118,10 @@ let package = Package(
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
         tests(
             "KubeletTests",
-            ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "Linux", "Tree", "Core", "sandbox-probe"]),
+            ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "ImageRegistry", "Linux", "Tree", "Core", "sandbox-probe"]),
         tests(
             "PlatformNetworkTests", ["Platform", "HostNetwork", "APIServer", "Store", "Client", "Controllers", "Machinery", "Schema", "Linux", "Tree", "Core"]),
+        tests("PlatformBuildTests", ["Platform", "ImageBuilder", "OCI", "HostNetwork", "Containers", "Linux", "Core", "sandbox-probe"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),

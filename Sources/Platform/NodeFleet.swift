@@ -67,7 +67,10 @@ package final class NodeFleet: Sendable {
         }
         self.kubelets = kubelets
         builds = BuildSandbox(
-            runtime: runtime, pods: first?.pods, resolver: "\(network.plan.dnsAddress)", cgroup: BuildSandbox.cgroup(of: options.group))
+            runtime: runtime, pods: first?.pods,
+            .init(
+                cgroup: BuildSandbox.cgroup(of: options.group), caches: directory.buildCaches, secrets: "\(directory.run)/builds",
+                resolver: "\(network.plan.dnsAddress)"))
     }
 
     /// Takes over the containers that run, and ends the commands of an earlier daemon's builds. Before anything is started.

@@ -23,6 +23,8 @@ package struct StateDirectory: Sendable {
     package var images: String { "\(root)/images" }
     package var registry: String { "\(root)/registry" }
     package var containers: String { "\(root)/containers" }
+    /// What commands of builds keep for the next build.
+    package var buildCaches: String { "\(root)/buildcaches" }
     package var volumes: String { "\(root)/volumes" }
     package var pods: String { "\(root)/pods" }
     package var logs: String { "\(root)/logs" }

@@ -35,6 +35,7 @@ struct ServerCommand: AsyncParsableCommand {
         let chosen = try ClusterSettings.prepare(directory, settings.changes(named: cluster.chosenName))
         let daemon = try Daemon(chosen, directory)
         let signals = try TerminationSignals()
+        for alias in settings.registryAlias { try daemon.registry.setAlias(alias, true) }
         for path in preload { _ = try await daemon.registry.load(path) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { for await _ in signals.received { daemon.shutdown(keeping: true) } }

@@ -50,6 +50,7 @@ struct UpCommand: AsyncParsableCommand {
             }
             return try await cluster.control.stream("/v1/ready", [:]) { progress.say($0) }
         }
+        for alias in settings.registryAlias { _ = try await cluster.control.send("PUT", "/v1/aliases/\(alias.urlEscaped)") }
         if kubeconfig { try UserKubeconfig().merge(Kubeconfig(node: try await cluster.control.get("/v1/kubeconfig"))) }
         guard !quiet else { return }
         summarize(status, isNew: !wasRunning, after: ContinuousClock.now - started)

@@ -9,6 +9,8 @@ struct SettingsOptions: ParsableArguments {
     var port: Int?
     @Option(help: "Port of the registry on 127.0.0.1 (default: as last time, at first \(ClusterSettings.defaultRegistryPort), and a free one for a further cluster).")
     var registryPort: Int?
+    @Option(help: ArgumentHelp("Another registry's name that the built-in one answers to; may be given more than once, and is kept.", valueName: "host"))
+    var registryAlias: [String] = []
     @Option(help: "How writes reach the disk: durable, relaxed or memory (default: as last time, at first durable).")
     var store: ClusterSettings.Durability?
 
