@@ -53,6 +53,6 @@ struct StatusCommand: AsyncParsableCommand {
 
     private static func since(_ status: Node) -> String {
         guard let started = status["started"].string.flatMap({ Timestamp(rfc3339: $0) }) else { return "" }
-        return ", up for \(Words.duration(.seconds((Timestamp.now() - started).components.seconds)))"
+        return ", up for \(Words.age((Timestamp.now() - started).components.seconds))"
     }
 }
