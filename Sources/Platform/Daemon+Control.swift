@@ -21,15 +21,27 @@ extension Daemon: ControlledCluster {
 
     package func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws {
         progress("waiting for \(settings.nodes) node\(settings.nodes == 1 ? "" : "s") to be Ready")
-        await view.synced()
+        await view.reached(1, .nodes)
         let (changes, change) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         view.listen(.nodes) { _ in change.yield() }
         change.yield()
+        let timer = Task {
+            try await Task.sleep(for: Daemon.readyLimit)
+            change.finish()
+        }
+        defer { timer.cancel() }
+        var seen = 0
         for await _ in changes {
             let ready = view.read { state in state[.nodes].objects.values.count(where: ClusterStatus.isReady) }
             if ready >= settings.nodes { return }
+            if ready != seen { progress("\(ready) of \(settings.nodes) nodes are Ready") }
+            seen = ready
         }
+        try Task.checkCancellation()
+        throw ControlFailure(504, "after \(Daemon.readyLimit) \(seen) of \(settings.nodes) nodes are Ready", hint: "Why: kubectl describe nodes")
     }
+
+    private static let readyLimit = Duration.seconds(120)
 
     package func stop(keeping: Bool, grace: Duration, _ progress: @escaping @Sendable (String) -> Void) async throws {
         progress(keeping ? "leaving pods as they are" : "stopping pods")

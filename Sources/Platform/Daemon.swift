@@ -111,8 +111,9 @@ package final class Daemon: Sendable {
     package func run() async throws {
         _ = try await plane.start()
         let server = "https://127.0.0.1:\(plane.port)"
-        try Kubeconfig.make(name: settings.context, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
-            .write(directory.adminKubeconfig)
+        let config = Kubeconfig.make(name: settings.context, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
+        // A full disk does not keep a cluster from starting: written only where it says something new.
+        if (try? Kubeconfig(path: directory.adminKubeconfig))?.node != config.node { try config.write(directory.adminKubeconfig) }
         try registry.dropTransferCredentials()
         _ = try await registry.start()
         try registry.applyAliases()

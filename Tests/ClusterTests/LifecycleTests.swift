@@ -91,8 +91,8 @@ import Tree
 
     @Test func twoClustersLiveSideBySideByTheirNames() async throws {
         let names = (0..<2).map { _ in "t\(Identifier.suffix(6))" }
-        try await TestCluster.with(name: names[0]) { one in
-            try await TestCluster.with(name: names[1]) { two in
+        try await TestCluster.with(name: names[0], berths: 2) { one in
+            try await TestCluster.with(name: names[1], berths: 0) { two in
                 async let first = one.succeed("up")
                 async let second = two.succeed("up")
                 _ = try await (first, second)

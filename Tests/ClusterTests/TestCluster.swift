@@ -27,15 +27,23 @@ final class TestCluster: Sendable {
         options = name.map { ["--name", $0] } ?? ["--state", directory.root, "--run", directory.run]
     }
 
-    /// With `name`, the cluster is where a person's would be.
-    static func with(name: String? = nil, _ body: (TestCluster) async throws -> Void) async throws {
-        let cluster = try TestCluster(name: name)
-        do { try await body(cluster) } catch {
-            cluster.showLog()
+    /// With `name`, the cluster is where a person's would be. `berths` is how many clusters there will be at once, 0 inside another's body.
+    static func with(name: String? = nil, berths: Int = 1, _ body: (TestCluster) async throws -> Void) async throws {
+        await Berths.shared.take(berths)
+        let cluster: TestCluster
+        do {
+            cluster = try TestCluster(name: name)
+            do { try await body(cluster) } catch {
+                cluster.showLog()
+                try await cluster.close()
+                throw error
+            }
             try await cluster.close()
+        } catch {
+            await Berths.shared.leave(berths)
             throw error
         }
-        try await cluster.close()
+        await Berths.shared.leave(berths)
     }
 
     private func close() async throws {
@@ -148,6 +156,26 @@ final class TestCluster: Sendable {
                 node: pod["spec"]["nodeName"].string ?? "")
         }
         return found
+    }
+}
+
+/// How many clusters of these tests live at once: as many as two processors carry.
+private actor Berths {
+    static let shared = Berths()
+    private var free = 3
+    private var waiting: [(count: Int, ship: CheckedContinuation<Void, Never>)] = []
+
+    func take(_ count: Int) async {
+        if waiting.isEmpty, free >= count { return free -= count }
+        await withCheckedContinuation { waiting.append((count, $0)) }
+    }
+
+    func leave(_ count: Int) {
+        free += count
+        while let first = waiting.first, free >= first.count {
+            free -= first.count
+            waiting.removeFirst().ship.resume()
+        }
     }
 }
 

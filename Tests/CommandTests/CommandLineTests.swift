@@ -83,6 +83,7 @@ import Tree
         #expect(Words.bytes(1_500_000) == "1.5 MB")
         #expect(Words.duration(.milliseconds(420)) == "0.42 s")
         #expect(Words.duration(.seconds(185)) == "3 min 05 s")
+        #expect([0, 119, 120, 7199, 7200, 200_000].map { Words.age($0) } == ["0s", "119s", "2m", "119m", "2h", "2d"])
     }
 
     @Test func theTailOfALogHasThatManyLines() {
