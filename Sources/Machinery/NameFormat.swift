@@ -45,6 +45,23 @@ package enum NameFormat {
         return errors
     }
 
+    /// A search path, which may have underscores.
+    package static func searchPath(_ value: String) -> [String] {
+        var errors: [String] = []
+        if value.utf8.count > subdomainMax { errors.append(maxLength(subdomainMax, "characters")) }
+        let plain = value.split(separator: ".", omittingEmptySubsequences: false).map { part in
+            String((part.hasPrefix("_") ? part.dropFirst() : part).map { $0 == "_" ? "-" : $0 })
+        }
+        if !isDNSSubdomain(plain.joined(separator: ".")) || value.contains("_.") || value.hasSuffix("_") {
+            let part = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+            errors.append(
+                regexError(
+                    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+                    "\(part)(\\.\(part))*", ["example.com"]))
+        }
+        return errors
+    }
+
     /// RFC 1035 label: names of Services.
     package static func dns1035Label(_ value: String) -> [String] {
         var errors: [String] = []

@@ -166,7 +166,10 @@ package struct OpenAPI: Sendable {
         if let type = rules.listType { out["x-kubernetes-list-type"] = .string("\(type)") }
         if !rules.listMapKeys.isEmpty { out["x-kubernetes-list-map-keys"] = Node(rules.listMapKeys) }
         if rules.isAtomic { out["x-kubernetes-map-type"] = "atomic" } else if rules.isGranular { out["x-kubernetes-map-type"] = "granular" }
-        if !rules.enumValues.isEmpty { out["enum"] = .list(rules.enumValues) }
+        if !rules.enumValues.isEmpty {
+            // Those of built-in types stand in the order of messages in the table.
+            out["enum"] = .list(rules.typeName.isEmpty ? rules.enumValues : rules.enumValues.sorted { ($0.string ?? "") < ($1.string ?? "") })
+        }
         if !rules.format.isEmpty, !out.has("$ref") { out["format"] = .string(rules.format) }
         if !rules.pattern.isEmpty { out["pattern"] = .string(rules.pattern) }
         let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]

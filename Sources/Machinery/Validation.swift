@@ -101,7 +101,7 @@ package struct Validation {
     private mutating func leaf(_ node: Node, _ rules: Rules) {
         if !rules.enumValues.isEmpty, !rules.enumValues.contains(node) {
             let allowed = rules.enumValues.map { $0.string ?? $0.jsonText }
-            add(.notSupported(here, quoted: node.string ?? node.jsonText, supported: style == .custom ? allowed : allowed.sorted()))
+            add(.notSupported(here, quoted: node.string ?? node.jsonText, supported: allowed))
         }
         switch node {
         case .string(let text): self.text(text, rules)

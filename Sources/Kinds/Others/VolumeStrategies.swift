@@ -8,6 +8,7 @@ enum ClaimRules {
         var findings = Findings()
         if spec["accessModes"].isEmpty { findings.required(path.child("accessModes"), "at least 1 access mode is required") }
         findings.add(LabelSelector.errors(spec["selector"], at: path.child("selector")))
+        known(spec["accessModes"].stringList, path, &findings)
         exclusive(spec["accessModes"].stringList, path, &findings)
         let size = path.child("resources").entry("storage")
         if let amount = PodRequests.quantity(spec["resources"]["requests"]["storage"]) {
@@ -27,6 +28,12 @@ enum ClaimRules {
             }
         }
         return findings.errors
+    }
+
+    private static let modes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+
+    static func known(_ modes: [String], _ path: NodePath, _ findings: inout Findings) {
+        for mode in modes where !self.modes.contains(mode) { findings.notSupported(path.child("accessModes"), mode, self.modes) }
     }
 
     static func exclusive(_ modes: [String], _ path: NodePath, _ findings: inout Findings) {
@@ -113,11 +120,12 @@ package struct PersistentVolumeStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         if spec["accessModes"].isEmpty { findings.required(path.child("accessModes")) }
+        ClaimRules.known(spec["accessModes"].stringList, path, &findings)
         ClaimRules.exclusive(spec["accessModes"].stringList, path, &findings)
         let capacity = spec["capacity"]
         if capacity.isEmpty { findings.required(path.child("capacity")) }
         if !capacity.has("storage") || capacity.fields.count > 1 {
-            findings.add(.notSupported("\(path.child("capacity"))", quoted: capacity.isNull ? "null" : capacity.jsonText, supported: ["storage"]))
+            findings.notSupported(path.child("capacity"), raw: capacity, ["storage"])
         }
         for (name, value) in capacity.fields {
             if let amount = PodRequests.quantity(value), amount.sign <= 0 {
