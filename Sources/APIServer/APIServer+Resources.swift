@@ -32,8 +32,8 @@ extension APIServer {
         if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         if info.name.isEmpty, info.verb == "update" || info.verb == "patch" { throw APIError.methodNotAllowed }
         switch info.verb {
-        case "get": try get(request, resource)
-        case "list": try list(request, resource)
+        case "get": try await get(request, resource)
+        case "list": try await list(request, resource)
         case "watch": try await watch(request, resource)
         case "create": try await create(request, resource)
         case "update": try await update(request, resource)
@@ -55,7 +55,7 @@ extension APIServer {
 
     // MARK: - Reading
 
-    private func get(_ request: APIRequest, _ resource: ServedResource) throws(APIError) {
+    private func get(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let key = Key(resource.collection, namespace: namespace(request, resource), name: request.info.name)
         if let text = request.first("resourceVersion"), let version = Int64(text), version > parts.store.currentRevision {
@@ -64,13 +64,15 @@ extension APIServer {
         guard let record = parts.store.get(key) else {
             throw APIError.notFound(resource.plural, group: resource.group, name: request.info.name)
         }
+        try await rendering.prepare([record])
         respond(request, body: try rendering.object(record), rendering)
     }
 
-    private func list(_ request: APIRequest, _ resource: ServedResource) throws(APIError) {
+    private func list(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let query = try ListQuery(request, resource)
         let page = try ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query)
+        try await rendering.prepare(page.records)
         let chunks = try rendering.list(page.records, page.metadata)
         request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
     }
@@ -105,7 +107,7 @@ extension APIServer {
         let object = try await decodeBody(request, resource, context)
         if resource.isNamespaced, request.info.namespace.isEmpty { throw APIError.badRequest("an empty namespace may not be set during creation") }
         let written = try await parts.writer.create(resource, namespace: namespace(request, resource), object, context)
-        try respond(request, written, rendering)
+        try await respond(request, written, rendering)
     }
 
     private func update(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -127,7 +129,7 @@ extension APIServer {
         let change: ObjectWriter.Change = { _ in object }
         let written = try await parts.writer.update(
             resource, namespace: namespace, name: info.name, subresource: info.subresource, context, createIfAbsent: allowsCreate ? change : nil, change)
-        try respond(request, written, rendering)
+        try await respond(request, written, rendering)
     }
 
     private func patch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -161,7 +163,7 @@ extension APIServer {
         }
         let written = try await writer.update(
             resource, namespace: namespace(request, resource), name: info.name, subresource: info.subresource, context, change)
-        try respond(request, written, rendering)
+        try await respond(request, written, rendering)
     }
 
     private func apply(
@@ -176,7 +178,7 @@ extension APIServer {
         let change: ObjectWriter.Change = { (current) throws(APIError) in try verb.change(current) }
         let written = try await parts.writer.update(
             resource, namespace: namespace, name: info.name, subresource: info.subresource, context, createIfAbsent: change, change)
-        try respond(request, written, rendering)
+        try await respond(request, written, rendering)
     }
 
     // MARK: - Deleting
@@ -212,10 +214,12 @@ extension APIServer {
         let deleted = try await parts.writer.delete(resource, namespace: namespace(request, resource), name: request.info.name, options, context)
         switch deleted {
         case .gone(let record):
+            try await rendering.prepare([record])
             let object = try rendering.served(record)
             guard !parts.writer.strategy(resource).traits.returnsDeletedObject else { return respond(request, body: try rendering.object(record), rendering) }
             respond(request, body: try plain(rendering).object(APIServer.success(resource, object)), rendering)
         case .marked(let record):
+            try await rendering.prepare([record])
             respond(request, body: try rendering.object(record), rendering)
         case .unsaved(let object): respond(request, body: try rendering.object(object), rendering)
         }
@@ -250,6 +254,7 @@ extension APIServer {
                 if error.code != 404 { throw error }
             }
         }
+        try await rendering.prepare(page.records)
         let chunks = try rendering.list(page.records, page.metadata)
         request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
     }
@@ -260,7 +265,8 @@ extension APIServer {
         request.exchange.respond(status: status, headers: request.headers(contentType: rendering.format.contentType), body: body)
     }
 
-    func respond(_ request: APIRequest, _ written: Written, _ rendering: Rendering) throws(APIError) {
+    func respond(_ request: APIRequest, _ written: Written, _ rendering: Rendering) async throws(APIError) {
+        if case .stored(let record, _) = written { try await rendering.prepare([record]) }
         switch written {
         case .stored(let record, let created): respond(request, status: created ? 201 : 200, body: try rendering.object(record), rendering)
         case .unsaved(let object, let created): respond(request, status: created ? 201 : 200, body: try rendering.object(object), rendering)

@@ -23,6 +23,8 @@ extension APIServer {
             let segments = path.split(separator: "/").map(String.init)
             switch (segments.first, segments.count) {
             case ("healthz", 2), ("livez", 2), ("readyz", 2): health(request)
+            case ("openapi", 5) where segments[1] == "v3" && foreign(segments) != nil:
+                if let entry = foreign(segments) { await proxy(request, to: entry) }
             case ("openapi", 3...) where segments[1] == "v3":
                 try respond(request, openAPI.v3(segments.dropFirst(2).joined(separator: "/"), hash: request.first("hash")))
             case ("api", 2) where segments[1] == "v1": try resourceList(request, group: "", version: "v1")
@@ -33,6 +35,12 @@ extension APIServer {
             default: throw APIError.pathNotFound
             }
         }
+    }
+
+    /// The server that has the OpenAPI v3 document of a group version, where it is another.
+    private func foreign(_ segments: [String]) -> APIServiceTable.Entry? {
+        guard segments.count == 5, segments[2] == "apis" else { return nil }
+        return parts.aggregation?.table.entry(GroupVersion(group: segments[3], version: segments[4]))
     }
 
     private var paths: [String] {

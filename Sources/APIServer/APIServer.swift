@@ -20,12 +20,15 @@ package final class APIServer: HTTPHandler {
         /// By collection: resources that the store does not hold.
         package var virtuals: [String: any VirtualResource]
         package var health: HealthChecks
+        /// Other servers' parts of the API.
+        package var aggregation: AggregatedAPIs?
 
         package init(
             store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
             conversion: any VersionConversion, subresources: [String: any SubresourceHandler], virtuals: [String: any VirtualResource] = [:],
-            health: HealthChecks
+            health: HealthChecks, aggregation: AggregatedAPIs? = nil
         ) {
+            self.aggregation = aggregation
             self.store = store
             self.catalog = catalog
             self.writer = writer
@@ -45,8 +48,8 @@ package final class APIServer: HTTPHandler {
 
     package init(_ parts: Parts) {
         self.parts = parts
-        discovery = DiscoveryDocuments(catalog: parts.catalog)
-        openAPI = OpenAPIDocuments(catalog: parts.catalog)
+        discovery = DiscoveryDocuments(catalog: parts.catalog, aggregation: parts.aggregation)
+        openAPI = OpenAPIDocuments(catalog: parts.catalog, aggregation: parts.aggregation)
     }
 
     package func handle(_ exchange: HTTPExchange) async {
@@ -59,6 +62,7 @@ package final class APIServer: HTTPHandler {
             let user = try impersonated(try parts.authenticators.authenticate(http), http)
             request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID)
             try authorize(request)
+            if let entry = aggregated(request) { return await proxy(request, to: entry) }
             try await route(request)
         } catch {
             respond(request, error)

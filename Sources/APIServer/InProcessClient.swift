@@ -37,14 +37,14 @@ package final class InProcessClient: ClusterClient {
         return context
     }
 
-    private func node(_ record: Record, _ served: ServedResource) throws(APIError) -> Node {
+    private func node(_ record: Record, _ served: ServedResource) async throws(APIError) -> Node {
         let node = try record.sharedNode()
-        return served.isStorageVersion ? node : try writer.conversion.convert(node, to: served)
+        return served.isStorageVersion && !served.isCustom ? node : try await writer.conversion.served(node, as: served)
     }
 
-    private func node(_ written: Written, _ served: ServedResource) throws(APIError) -> Node {
+    private func node(_ written: Written, _ served: ServedResource) async throws(APIError) -> Node {
         switch written {
-        case .stored(let record, _): try node(record, served)
+        case .stored(let record, _): try await node(record, served)
         case .unsaved(let object, _): object
         }
     }
@@ -56,7 +56,7 @@ package final class InProcessClient: ClusterClient {
         guard let record = store.get(Key(served.collection, namespace: key.namespace, name: key.name)) else {
             throw APIError.notFound(resource.resource, group: resource.group, name: key.name)
         }
-        return try node(record, served)
+        return try await node(record, served)
     }
 
     package func list(_ resource: GroupVersionResource, _ options: ListOptions) async throws -> ObjectList {
@@ -66,7 +66,13 @@ package final class InProcessClient: ClusterClient {
         let page = try ListVerb(store: store).page(served, namespace: options.namespace ?? "", query)
         var items: [Node] = []
         items.reserveCapacity(page.records.count)
-        for record in page.records { items.append(try node(record, served)) }
+        if served.converter != nil {
+            var stored: [Node] = []
+            for record in page.records { stored.append(try record.node()) }
+            items = try await writer.conversion.served(stored, as: served)
+        } else {
+            for record in page.records { items.append(try await node(record, served)) }
+        }
         return ObjectList(items: items, resourceVersion: page.metadata.revision)
     }
 
@@ -76,7 +82,7 @@ package final class InProcessClient: ClusterClient {
         do {
             let served = try served(resource)
             let selection = try Selection(labels: options.labelSelector ?? "", fields: options.fieldSelector ?? "", served)
-            let queue = InProcessWatch(selection: selection) { [self] (record) throws(APIError) in try node(record, served) }
+            let queue = InProcessWatch(selection: selection) { [self] (record) async throws(APIError) in try await node(record, served) }
             let interest = WatchInterest(served.collection, namespace: options.namespace, name: nil)
             do throws(StoreError) { queue.attach(try store.watch(interest, after: resourceVersion, limit: 100_000, sink: queue)) } catch {
                 throw error.apiError(served, name: "")
@@ -91,7 +97,7 @@ package final class InProcessClient: ClusterClient {
 
     package func create(_ resource: GroupVersionResource, namespace: String, _ object: Node) async throws -> Node {
         let served = try served(resource)
-        return try node(await writer.create(served, namespace: namespace, typed(object, served), context("create")), served)
+        return try await node(await writer.create(served, namespace: namespace, typed(object, served), context("create")), served)
     }
 
     private func typed(_ object: Node, _ served: ServedResource) -> Node {
@@ -107,7 +113,7 @@ package final class InProcessClient: ClusterClient {
         let object = typed(object, served)
         let written = try await writer.update(
             served, namespace: object.namespace, name: object.name, subresource: subresource ?? "", context("update")) { _ in object }
-        return try node(written, served)
+        return try await node(written, served)
     }
 
     package func patch(_ resource: GroupVersionResource, _ key: ObjectKey, _ type: PatchType, _ patch: Node, subresource: String?) async throws -> Node {
@@ -121,7 +127,7 @@ package final class InProcessClient: ClusterClient {
             let patched = try verb.apply(to: current, graph: served.graph, as: served.resource.message, served)
             return try checks.decode(patched, served, options) { _ in }
         }
-        return try node(written, served)
+        return try await node(written, served)
     }
 
     package func delete(_ resource: GroupVersionResource, _ key: ObjectKey, _ options: DeleteOptions) async throws -> Node {
@@ -132,7 +138,7 @@ package final class InProcessClient: ClusterClient {
         deletion.uid = options.uid
         deletion.resourceVersion = options.resourceVersion
         switch try await writer.delete(served, namespace: key.namespace, name: key.name, deletion, context("delete")) {
-        case .gone(let record), .marked(let record): return try node(record, served)
+        case .gone(let record), .marked(let record): return try await node(record, served)
         case .unsaved(let object): return object
         }
     }
@@ -157,9 +163,9 @@ private final class InProcessWatch: WatchSink {
 
     private let state = Mutex(State())
     private let selection: Selection
-    private let node: @Sendable (Record) throws(APIError) -> Node
+    private let node: @Sendable (Record) async throws(APIError) -> Node
 
-    init(selection: Selection, node: @escaping @Sendable (Record) throws(APIError) -> Node) {
+    init(selection: Selection, node: @escaping @Sendable (Record) async throws(APIError) -> Node) {
         self.selection = selection
         self.node = node
     }
@@ -188,7 +194,7 @@ private final class InProcessWatch: WatchSink {
         while true {
             try Task.checkCancellation()
             switch take() {
-            case .event(let event): if let out = try translate(event) { return out }
+            case .event(let event): if let out = try await translate(event) { return out }
             case .bookmark(let revision): return .bookmark(revision)
             case .ended(.closed): return nil
             case .ended(.overflowed): throw APIError.expired("events were lost")
@@ -236,16 +242,16 @@ private final class InProcessWatch: WatchSink {
         }
     }
 
-    private func translate(_ event: WatchEvent) throws(APIError) -> ObjectEvent? {
+    private func translate(_ event: WatchEvent) async throws(APIError) -> ObjectEvent? {
         if event.record.isDeletion {
             guard event.previous.map(selection.matches) ?? true else { return nil }
-            return .deleted(try node(event.record))
+            return .deleted(try await node(event.record))
         }
         let now = selection.matches(event.record)
         let before = event.previous.map(selection.matches) ?? false
-        if now { return before ? .modified(try node(event.record)) : .added(try node(event.record)) }
+        if now { return before ? .modified(try await node(event.record)) : .added(try await node(event.record)) }
         guard before, let previous = event.previous else { return nil }
-        var last = try node(previous)
+        var last = try await node(previous)
         last["metadata"]["resourceVersion"] = .string(String(event.revision))
         return .deleted(last)
     }

@@ -1,4 +1,4 @@
-import Core
+package import Core
 package import OCI
 import Synchronization
 import Tree

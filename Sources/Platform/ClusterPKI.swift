@@ -1,3 +1,4 @@
+package import APIServer
 package import Core
 package import Transport
 
@@ -7,6 +8,8 @@ package struct ClusterPKI: Sendable {
     package let authority: CertificateAuthority
     package let server: TLSIdentity
     package let admin: TLSIdentity
+    /// By which aggregated servers know this one; an authority of its own, so that no client certificate passes for it.
+    package let frontProxy: FrontProxy
     package let serviceAccountKey: PrivateKey
 
     /// What the server's certificate is good for, beside localhost and the cluster's own names.
@@ -37,7 +40,14 @@ package struct ClusterPKI: Sendable {
         let admin = try identity(directory, "admin", isGood: { $0.notAfter > now + .seconds(30 * 86400) }) {
             try authority.issueClient(commonName: "kubernetes-admin", organizations: ["system:masters"], validity: year * 10)
         }
-        return ClusterPKI(authority: authority, server: server, admin: admin, serviceAccountKey: try key("\(directory)/sa.key"))
+        let frontAuthority = try CertificateAuthority(
+            identity: identity(directory, "front-proxy-ca", isGood: { _ in true }) { try CertificateAuthority.create(commonName: "front-proxy-ca").identity })
+        let front = try identity(directory, "front-proxy-client", isGood: { $0.notAfter > now + .seconds(30 * 86400) }) {
+            try frontAuthority.issueClient(commonName: FrontProxy.commonName, validity: year)
+        }
+        return ClusterPKI(
+            authority: authority, server: server, admin: admin, frontProxy: FrontProxy(identity: front, authority: frontAuthority.identity.certificatePEM),
+            serviceAccountKey: try key("\(directory)/sa.key"))
     }
 
     private static func identity(

@@ -33,7 +33,10 @@ package final class ControlPlane: Sendable {
     private let posts: [String: any PostSubresource]
     private let podMetrics: MetricsResources
     private let services: ServiceAllocation
-    private let definitions = Mutex<Task<Void, Never>?>(nil)
+    private let webhooks: WebhookClient
+    private let aggregation: AggregatedAPIs
+    private let authentication: ExtensionAuthentication.Trust
+    private let background = Mutex<[Task<Void, Never>]>([])
     private let options: Options
     private let server: HTTPServer
     private let log = Logger(label: "controlplane")
@@ -49,7 +52,7 @@ package final class ControlPlane: Sendable {
         }
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
-        let webhooks = WebhookClient(ServiceResolver(store))
+        webhooks = WebhookClient(ServiceResolver(store))
         writer = ObjectWriter(
             store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
@@ -66,7 +69,10 @@ package final class ControlPlane: Sendable {
         for kind in [ProxySubresource.Kind.pods, .services, .nodes] {
             subresources["\(kind.rawValue)/proxy"] = ProxySubresource(kind, forwarder: forwarder, nodes: streams)
         }
-        let authenticators = AuthenticatorChain([CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
+        aggregation = try AggregatedAPIs(store, frontProxy: pki.frontProxy)
+        authentication = .init(clientAuthority: pki.authority.identity.certificatePEM, frontProxy: pki.frontProxy)
+        let introduced = RequestHeaderAuthenticator(pool: try CertificatePool(pem: pki.frontProxy.authority), allowedNames: [FrontProxy.commonName])
+        let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
         let health = HealthChecks(serviceAccountKey: tokens.publicKey)
@@ -74,7 +80,7 @@ package final class ControlPlane: Sendable {
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
@@ -113,15 +119,17 @@ package final class ControlPlane: Sendable {
 
     /// Listens, then makes what every cluster starts with. Returns the addresses.
     package func start() async throws -> [String] {
-        let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"))
+        let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"), webhooks: webhooks)
         custom.load()
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
+        try await ExtensionAuthentication(client: client(as: "system:apiserver"), authentication).ensure()
         try await ClusterService(
             client: client(as: "system:apiserver"), address: options.advertisedAddress, port: options.advertisedPort ?? port,
             serviceAddress: services.firstAddress, cidr: services.cidr
         ).ensure()
-        definitions.withLock { $0 = Task { await custom.run() } }
+        let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
+        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }] }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }
@@ -130,7 +138,7 @@ package final class ControlPlane: Sendable {
     package var port: Int { server.port ?? 0 }
 
     package func stop() async {
-        definitions.withLock { $0.take() }?.cancel()
+        for task in background.withLock({ $0 }) { task.cancel() }
         await server.shutdown()
         store.close()
     }

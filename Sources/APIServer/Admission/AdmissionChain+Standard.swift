@@ -6,8 +6,8 @@ extension AdmissionChain {
         _ store: Store, _ authorizer: RBACAuthorizer, catalog: ResourceCatalog, conversion: any VersionConversion, webhooks: WebhookClient
     ) -> AdmissionChain {
         AdmissionChain([
-            NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), TaintNodesByCondition(), PriorityAdmission(store),
-            DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
+            NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), TaintNodesByCondition(), PodSecurityAdmission(store),
+            PriorityAdmission(store), DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
             RuntimeClassAdmission(store), MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion),
             ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion), RoleEscalation(store, authorizer),
         ])

@@ -16,6 +16,7 @@ package final class ResourceCatalog: Sendable {
     package let graph: Graph
     package let canonical: Canonical
     private let state: Mutex<State>
+    private let observers = Mutex<[@Sendable () -> Void]>([])
 
     package init(graph: Graph) {
         self.graph = graph
@@ -45,6 +46,9 @@ package final class ResourceCatalog: Sendable {
     /// Built-in first, in discovery's order.
     package var all: [ServedResource] { state.withLock { $0.builtin + $0.custom } }
 
+    /// `body` is called after each change, on the thread that made it.
+    package func observe(_ body: @escaping @Sendable () -> Void) { observers.withLock { $0.append(body) } }
+
     /// Replaces all custom resources of one definition, which `name` (`widgets.example.com`) identifies.
     package func replaceCustom(plural: String, group: String, with served: [ServedResource]) {
         state.withLock { state in
@@ -60,6 +64,7 @@ package final class ResourceCatalog: Sendable {
             }
             state.generation += 1
         }
+        for observer in observers.withLock({ $0 }) { observer() }
     }
 }
 

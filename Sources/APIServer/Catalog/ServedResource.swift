@@ -14,14 +14,18 @@ package final class ServedResource: Sendable {
     /// Fields that a field selector may name, beside metadata.name and metadata.namespace.
     package let selectableFields: [SelectableField]
     package let isCustom: Bool
+    /// What converts between the versions of a custom resource, where a new apiVersion is not all there is to it.
+    package let converter: (any CustomConverter)?
     /// `{"kind":"Pod","apiVersion":"v1",`: how every body of this version begins.
     let head: [UInt8]
     let storageHead: [UInt8]
 
     /// `storageAPIVersion` is the form that the store keeps the collection in.
     package init(
-        _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false
+        _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false,
+        converter: (any CustomConverter)? = nil
     ) {
+        self.converter = converter
         self.resource = resource
         graph = canonical.graph
         self.canonical = canonical
@@ -34,6 +38,17 @@ package final class ServedResource: Sendable {
     }
 
     static func head(kind: String, apiVersion: String) -> [UInt8] { Array("{\"kind\":\"\(kind)\",\"apiVersion\":\"\(apiVersion)\",".utf8) }
+
+    /// Whether a stored body is in this very version.
+    func isOwnVersion(_ body: [UInt8]) -> Bool { body.starts(with: head) }
+
+    /// A stored body behind its kind and apiVersion, which may be those of an earlier storage version.
+    func rest(of body: [UInt8]) -> ArraySlice<UInt8> {
+        if body.starts(with: storageHead) { return body[storageHead.count...] }
+        // `{"kind":"K","apiVersion":"g/v",`: neither name holds a comma.
+        guard let first = body.firstIndex(of: 0x2C), let second = body[(first + 1)...].firstIndex(of: 0x2C) else { return body[...] }
+        return body[(second + 1)...]
+    }
 
     package var gvr: GroupVersionResource { resource.gvr }
     package var group: String { resource.group }

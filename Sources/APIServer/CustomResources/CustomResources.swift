@@ -16,9 +16,11 @@ package final class CustomResources: Sendable {
     private let store: Store
     private let catalog: ResourceCatalog
     private let client: any ClusterClient
+    private let webhooks: WebhookClient
     private let log = Logger(label: "customresources")
 
-    package init(store: Store, catalog: ResourceCatalog, client: any ClusterClient) {
+    package init(store: Store, catalog: ResourceCatalog, client: any ClusterClient, webhooks: WebhookClient) {
+        self.webhooks = webhooks
         self.store = store
         self.catalog = catalog
         self.client = client
@@ -128,6 +130,8 @@ package final class CustomResources: Sendable {
         let group = spec["group"].string ?? ""
         let plural = spec["names"]["plural"].string ?? ""
         let storage = spec["versions"].list.first { $0["storage"].bool == true }?["name"].string ?? ""
+        let conversion = spec["conversion"]
+        let converter = conversion["strategy"].string == "Webhook" ? WebhookConverter(conversion["webhook"], client: webhooks) : nil
         var served: [ServedResource] = []
         for version in spec["versions"].list where version["served"].bool == true {
             let graph = try Graph(customResourceDefinition: definition, version: version["name"].string ?? "")
@@ -139,7 +143,7 @@ package final class CustomResources: Sendable {
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
-                    selectableFields: fields, isCustom: true))
+                    selectableFields: fields, isCustom: true, converter: converter))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
     }

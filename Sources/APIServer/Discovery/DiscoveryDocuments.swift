@@ -18,12 +18,16 @@ final class DiscoveryDocuments: Sendable {
     }
 
     private let catalog: ResourceCatalog
+    private let aggregation: AggregatedAPIs?
     private let cache = Mutex(Cache())
 
-    init(catalog: ResourceCatalog) { self.catalog = catalog }
+    init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil) {
+        self.catalog = catalog
+        self.aggregation = aggregation
+    }
 
     private func cached(_ key: String, _ make: () -> Node) -> Document {
-        let generation = catalog.generation
+        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003
         if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
         let body = JSONWriter.write(make())
         let document = Document(body: body, etag: "\"\(Encoding.hex(SHA256.hash(body)).uppercased())\"")
@@ -42,7 +46,8 @@ final class DiscoveryDocuments: Sendable {
             let groups = self.groups.filter { $0.name.isEmpty == legacy }
             let items = groups.map { group -> Node in
                 let versions = group.versions.map { version -> Node in
-                    [
+                    if let foreign = self.foreign(group.name, version) { return foreign }
+                    return [
                         "version": .string(version),
                         "resources": .list(self.resources(group.name, version).map(aggregatedResource)),
                         "freshness": "Current",
@@ -55,6 +60,16 @@ final class DiscoveryDocuments: Sendable {
             }
             return ["kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": [:], "items": .list(items)]
         }
+    }
+
+    /// What another server serves, as it was last heard of it.
+    private func foreign(_ group: String, _ version: String) -> Node? {
+        let groupVersion = GroupVersion(group: group, version: version)
+        guard let aggregation, let entry = aggregation.table.entry(groupVersion) else { return nil }
+        return [
+            "version": .string(version), "resources": .list(aggregation.description(groupVersion)?.resources ?? []),
+            "freshness": entry.isAvailable ? "Current" : "Stale",
+        ]
     }
 
     private func aggregatedResource(_ resource: Schema.Resource) -> Node {
@@ -163,6 +178,23 @@ final class DiscoveryDocuments: Sendable {
                 if !out[index].versions.contains(served.resource.version) { out[index].versions.append(served.resource.version) }
             } else {
                 out.append(ServedGroup(name: served.group, versions: [served.resource.version]))
+            }
+        }
+        return joined(out)
+    }
+
+    /// With the group versions of other servers: groups after the built-in ones by their priority, versions by theirs.
+    private func joined(_ own: [ServedGroup]) -> [ServedGroup] {
+        guard let entries = aggregation?.table.entries, !entries.isEmpty else { return own }
+        var out = own
+        var foreign: [String: [APIServiceTable.Entry]] = [:]
+        for entry in entries { foreign[entry.group, default: []].append(entry) }
+        for (group, entries) in foreign.sorted(by: { (-(($0.value.map(\.groupPriority).max() ?? 0)), $0.key) < (-(($1.value.map(\.groupPriority).max() ?? 0)), $1.key) }) {
+            let versions = entries.sorted { ($1.versionPriority, $0.version) < ($0.versionPriority, $1.version) }.map(\.version)
+            if let index = out.firstIndex(where: { $0.name == group }) {
+                out[index].versions += versions.filter { !out[index].versions.contains($0) }
+            } else {
+                out.append(ServedGroup(name: group, versions: versions))
             }
         }
         return out

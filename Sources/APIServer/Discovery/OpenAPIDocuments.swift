@@ -18,12 +18,16 @@ final class OpenAPIDocuments: Sendable {
     }
 
     private let catalog: ResourceCatalog
+    private let aggregation: AggregatedAPIs?
     private let cache = Mutex(Cache())
 
-    init(catalog: ResourceCatalog) { self.catalog = catalog }
+    init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil) {
+        self.catalog = catalog
+        self.aggregation = aggregation
+    }
 
     private func cached(_ key: String, contentType: String, _ make: () throws(APIError) -> [UInt8]) throws(APIError) -> Document {
-        let generation = catalog.generation
+        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003
         if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
         let body = try make()
         let document = Document(body: body, contentType: contentType, hash: Encoding.hex(SHA256.hash(body)).uppercased())
@@ -43,7 +47,7 @@ final class OpenAPIDocuments: Sendable {
             }
         }
         return try cached("v2", contentType: "application/json") { () throws(APIError) in
-            JSONWriter.write(OpenAPIEmitter(catalog.graph).v2(catalog.all.map(\.resource)))
+            JSONWriter.write(joined(OpenAPIEmitter(catalog.graph).v2(catalog.all.map(\.resource))))
         }
     }
 
@@ -55,6 +59,9 @@ final class OpenAPIDocuments: Sendable {
                 let document = try v3(path, hash: nil)
                 paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(document.hash)")]
             }
+            for entry in aggregation?.table.entries ?? [] {
+                if let url = aggregation?.description(entry.groupVersion)?.openAPI { paths["apis/\(entry.group)/\(entry.version)"] = ["serverRelativeURL": .string(url)] }
+            }
             return JSONWriter.write(["paths": .map(paths)])
         }
     }
@@ -65,6 +72,19 @@ final class OpenAPIDocuments: Sendable {
             let resources = catalog.all.filter { OpenAPIDocuments.path($0.resource) == path }
             return JSONWriter.write(OpenAPIEmitter(resources.first?.graph ?? catalog.graph).v3(resources.map(\.resource)))
         }
+    }
+
+    /// With the paths and definitions of other servers; a definition that is known already stays.
+    private func joined(_ own: Node) -> Node {
+        guard let aggregation else { return own }
+        var out = own
+        for entry in aggregation.table.entries.sorted(by: { $0.name < $1.name }) {
+            guard let foreign = aggregation.description(entry.groupVersion)?.openAPIv2 else { continue }
+            for part in ["paths", "definitions"] {
+                for (key, value) in foreign[part].fields where out[part][key].isNull { out[part][key] = value }
+            }
+        }
+        return out
     }
 
     private func groupVersions() -> [String] {

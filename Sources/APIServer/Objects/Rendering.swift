@@ -11,6 +11,8 @@ struct Rendering: Sendable {
     let format: ResponseFormat
     let conversion: any VersionConversion
     var tableOptions = TableOptions()
+    /// Filled by `prepare`.
+    let converted = ConvertedRecords()
 
     struct TableOptions: Sendable {
         /// `includeObject`: None, Metadata (the default) or Object.
@@ -19,20 +21,32 @@ struct Rendering: Sendable {
 
     /// Whether records can be sent as they are (after their head, for lists and other versions).
     private var sendsStoredBytes: Bool {
-        format.encoding == .json && format.shape == .object && !format.isPretty && (resource.isStorageVersion || conversion.isRename(resource))
+        format.encoding == .json && format.shape == .object && !format.isPretty && resource.converter == nil
+            && (resource.isStorageVersion || conversion.isRename(resource))
     }
 
     // MARK: - One object
 
     func object(_ record: Record) throws(APIError) -> [UInt8] {
-        if sendsStoredBytes { return resource.isStorageVersion ? record.body : resource.head + record.body[resource.storageHead.count...] }
+        if sendsStoredBytes { return resource.isStorageVersion && !resource.isCustom ? record.body : resource.head + resource.rest(of: record.body) }
         return try encode(shape(served(record)))
     }
 
     /// The object in the served version.
     func served(_ record: Record) throws(APIError) -> Node {
+        if let node = converted[record] { return node }
         let node = try record.node()
-        return resource.isStorageVersion ? node : try conversion.convert(node, to: resource)
+        return resource.isStorageVersion && !resource.isCustom ? node : try conversion.convert(node, to: resource)
+    }
+
+    /// Asks the webhook that converts a custom resource for what cannot be sent as it is stored. Before the records are rendered.
+    func prepare(_ records: [Record]) async throws(APIError) {
+        guard resource.converter != nil else { return }
+        let foreign = records.filter { !resource.isOwnVersion($0.body) && converted[$0] == nil }
+        guard !foreign.isEmpty else { return }
+        var nodes: [Node] = []
+        for record in foreign { nodes.append(try record.node()) }
+        converted.set(foreign, try await conversion.served(nodes, as: resource))
     }
 
     /// Renders an object that is no record: a dry run's outcome, a Scale, a Status.
@@ -132,7 +146,7 @@ struct Rendering: Sendable {
             } else {
                 chunk.append(0x7B)
             }
-            chunk += record.body[skip...]
+            chunk += resource.isCustom ? resource.rest(of: record.body) : record.body[skip...]
             if chunk.count > 262_144 {
                 size += chunk.count
                 chunks.append(chunk)
@@ -160,8 +174,8 @@ struct Rendering: Sendable {
 
     /// What stands before and after the stored bytes in a frame of a watch stream; nil where they cannot be sent as they are.
     /// So the bytes of a record are one array for all watchers.
-    func storedFrame(_ kind: String) -> (head: [UInt8], tail: [UInt8])? {
-        guard sendsStoredBytes, resource.isStorageVersion else { return nil }
+    func storedFrame(_ kind: String, _ record: Record) -> (head: [UInt8], tail: [UInt8])? {
+        guard sendsStoredBytes, resource.isStorageVersion, !resource.isCustom || resource.isOwnVersion(record.body) else { return nil }
         return (WatchFrames.head(kind), WatchFrames.tail)
     }
 
@@ -208,14 +222,4 @@ enum WatchFrames {
     }
 
     static func join(_ kind: String, _ body: [UInt8]) -> [UInt8] { head(kind) + body + tail }
-}
-
-/// Turns an object of one version of a resource into another of its versions.
-package protocol VersionConversion: Sendable {
-    /// Whether both versions have the same fields, so that only apiVersion differs.
-    func isRename(_ resource: ServedResource) -> Bool
-    /// From storage to served version.
-    func convert(_ object: Node, to resource: ServedResource) throws(APIError) -> Node
-    /// From served to storage version.
-    func store(_ object: Node, from resource: ServedResource) throws(APIError) -> Node
 }

@@ -15,10 +15,16 @@ package struct Forwarder: Sendable {
 
     static func isUpgrade(_ http: HTTPRequest) -> Bool { http.headers.hasToken("connection", "upgrade") && http.headers.contains("upgrade") }
 
-    /// `base` is what of the client's path stands for the other server's root.
-    func forward(_ request: APIRequest, to endpoint: HTTPEndpoint, target: String, base: String) async throws(APIError) {
+    /// `base` is what of the client's path stands for the other server's root; nil where paths are the same on both, and links need no
+    /// rewriting. `added` is what the other server is told besides, in place of what the client says under these names.
+    func forward(
+        _ request: APIRequest, to endpoint: HTTPEndpoint, target: String, base: String?, adding added: HTTPHeaders = [:], timeout: Duration? = nil
+    ) async throws(APIError) {
         let http = request.http
-        var passed = HTTPClientRequest(http.method, endpoint, target, headers: Forwarder.headers(http, base: base, target: target), timeout: nil)
+        var passed = HTTPClientRequest(http.method, endpoint, target, headers: Forwarder.headers(http, base: base, target: target), timeout: timeout)
+        if base == nil { passed.headers["Host"] = endpoint.authority }
+        for field in added.fields { passed.headers.remove(field.name) }
+        for field in added.fields { passed.headers.append(field.name, field.value) }
         if Forwarder.isUpgrade(http) {
             passed.headers["connection"] = "Upgrade"
             passed.headers["upgrade"] = http.headers["upgrade"]
@@ -26,23 +32,25 @@ package struct Forwarder: Sendable {
         }
         passed.body = Forwarder.body(request.exchange)
         let answer = try await Forwarder.reaching { try await client.send(passed) }
-        await pass(answer, request, ProxyLinks(base: base, endpoint: endpoint, host: http.host ?? ""), target)
+        await pass(answer, request, base.map { ProxyLinks(base: $0, endpoint: endpoint, host: http.host ?? "") }, target)
     }
 
     /// What the client sent, but for what was meant for this server.
-    private static func headers(_ http: HTTPRequest, base: String, target: String) -> HTTPHeaders {
+    private static func headers(_ http: HTTPRequest, base: String?, target: String) -> HTTPHeaders {
         var headers = HTTPHeaders()
         let named = http.headers.list("connection").map { $0.lowercased() }
         for field in http.headers.fields {
             let name = field.name.lowercased()
             if hopByHop.contains(name) || named.contains(name) || name.hasPrefix(":") { continue }
             // The client's right to this server is nobody else's business.
-            if ["authorization", "content-length", "x-forwarded-for"].contains(name) || name.hasPrefix("impersonate-") { continue }
+            if ["authorization", "content-length", "x-forwarded-for"].contains(name) || name.hasPrefix("impersonate-") || name.hasPrefix("x-remote-") {
+                continue
+            }
             headers.append(field.name, field.value)
         }
         headers["Host"] = http.host
         headers["X-Forwarded-For"] = (http.headers.values("x-forwarded-for") + [http.peer.remoteHost]).joined(separator: ", ")
-        headers["X-Forwarded-Uri"] = base + target.prefix { $0 != "?" }
+        if let base { headers["X-Forwarded-Uri"] = base + target.prefix { $0 != "?" } }
         return headers
     }
 
@@ -64,15 +72,15 @@ package struct Forwarder: Sendable {
 
     // MARK: - The answer
 
-    private func pass(_ answer: HTTPClientResponse, _ request: APIRequest, _ links: ProxyLinks, _ target: String) async {
+    private func pass(_ answer: HTTPClientResponse, _ request: APIRequest, _ links: ProxyLinks?, _ target: String) async {
         let exchange = request.exchange
         var headers = HTTPHeaders([("audit-id", request.auditID)])
         for field in answer.headers.fields where !Forwarder.hopByHop.contains(field.name.lowercased()) && !field.name.hasPrefix(":") {
             headers.append(field.name, field.value)
         }
-        if let location = headers["location"] {
+        if let links, let location = headers["location"] {
             headers["location"] = links.rewritten(location)
-        } else if ProxyLinks.isPage(headers), let page = try? await answer.body(limit: 16 << 20) {
+        } else if let links, ProxyLinks.isPage(headers), let page = try? await answer.body(limit: 16 << 20) {
             headers.remove("content-length")
             return exchange.respond(status: answer.status, headers: headers, body: links.rewritten(page: page))
         }
@@ -93,7 +101,7 @@ package struct Forwarder: Sendable {
         switch outcome {
         case .refused(let answer):
             guard answer.status >= 400 else { throw APIError.internalError("invalid upgrade response: status code \(answer.status)") }
-            await pass(answer, request, ProxyLinks(base: "", endpoint: passed.endpoint, host: ""), "")
+            await pass(answer, request, nil, "")
         case .upgraded(let status, let headers, let stream):
             guard let own = try? await request.exchange.hijack(status: status, headers: headers) else { return stream.close() }
             await Relay.run(own, stream)

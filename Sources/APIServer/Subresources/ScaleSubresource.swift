@@ -16,6 +16,7 @@ package struct ScaleSubresource: SubresourceHandler {
             guard let record = server.parts.store.get(.init(resource.collection, namespace: namespace, name: info.name)) else {
                 throw APIError.notFound(resource.plural, group: resource.group, name: info.name)
             }
+            try await rendering.prepare([record])
             server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: try rendering.served(record), resource)), rendering)
         case "update", "patch":
             var context = try server.context(request)
@@ -41,7 +42,9 @@ package struct ScaleSubresource: SubresourceHandler {
             }
             let object: Node
             switch written {
-            case .stored(let record, _): object = try rendering.served(record)
+            case .stored(let record, _):
+                try await rendering.prepare([record])
+                object = try rendering.served(record)
             case .unsaved(let node, _): object = node
             }
             server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object, resource)), rendering)

@@ -75,7 +75,7 @@ extension ObjectWriter {
     private func deleteOnce(
         _ resource: ServedResource, _ record: Record, _ options: DeletionOptions, _ context: WriteContext
     ) async throws(APIError) -> Deleted? {
-        let old = try served(record, resource)
+        let old = try await served(record, resource)
         if let uid = options.uid, uid != old.uid {
             throw APIError.conflict(
                 resource.kind, group: resource.group, name: old.name,
@@ -105,11 +105,11 @@ extension ObjectWriter {
             if finished {
                 // The last state is what stood there: a deletion at once leaves no marks in its event.
                 let final = old.isBeingDeleted ? object : old
-                let gone = try await store.commit(.delete(record.key, try draft(final, resource), expected: record.revision))
+                let gone = try await store.commit(.delete(record.key, try await draft(final, resource), expected: record.revision))
                 stages[resource.collection]?.released(old)
                 return .gone(gone)
             }
-            return .marked(try await store.commit(.update(record.key, try draft(object, resource), expected: record.revision)))
+            return .marked(try await store.commit(.update(record.key, try await draft(object, resource), expected: record.revision)))
         } catch let error as StoreError {
             if case .conflict = error { return nil }
             throw error.apiError(resource, name: old.name)

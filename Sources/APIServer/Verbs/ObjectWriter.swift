@@ -109,7 +109,7 @@ package final class ObjectWriter: Sendable {
             }
             let key = Key(resource.collection, namespace: namespace, name: object.name)
             let record: Record
-            do { record = try await commit(.create(key, try draft(object, resource)), charging: request) } catch let error as StoreError {
+            do { record = try await commit(.create(key, try await draft(object, resource)), charging: request) } catch let error as StoreError {
                 throw error.apiError(resource, name: object.name)
             } catch {
                 throw error as? APIError ?? .internalError("\(error)")
@@ -151,7 +151,7 @@ package final class ObjectWriter: Sendable {
         _ resource: ServedResource, _ record: Record, subresource: String, _ context: WriteContext, _ change: Change
     ) async throws(APIError) -> Written? {
         let strategy = strategy(resource)
-        let old = try served(record, resource)
+        let old = try await served(record, resource)
         var object = try await change(old)
         try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits)
         prepareUpdate(&object, old: old, resource, strategy, subresource)
@@ -205,7 +205,7 @@ package final class ObjectWriter: Sendable {
     private func commitUpdate(
         _ object: Node, _ record: Record, _ resource: ServedResource, _ request: AdmissionRequest
     ) async throws(APIError) -> Written? {
-        let draft = try draft(object, resource)
+        let draft = try await draft(object, resource)
         let isFinished = ObjectMetadata.isFinished(object, strategy(resource).traits)
         let command: Command =
             isFinished ? .delete(record.key, draft, expected: record.revision) : .update(record.key, draft, expected: record.revision)
@@ -240,13 +240,12 @@ package final class ObjectWriter: Sendable {
 
     // MARK: - Shared
 
-    func served(_ record: Record, _ resource: ServedResource) throws(APIError) -> Node {
-        let node = try record.node()
-        return resource.isStorageVersion ? node : try conversion.convert(node, to: resource)
+    func served(_ record: Record, _ resource: ServedResource) async throws(APIError) -> Node {
+        try await conversion.served(try record.node(), as: resource)
     }
 
-    func draft(_ object: Node, _ resource: ServedResource) throws(APIError) -> Draft {
-        ObjectDraft.make(resource.isStorageVersion ? object : try conversion.store(object, from: resource), resource)
+    func draft(_ object: Node, _ resource: ServedResource) async throws(APIError) -> Draft {
+        ObjectDraft.make(try await conversion.stored(object, from: resource), resource)
     }
 }
 

@@ -26,7 +26,11 @@ struct WatchVerb: Sendable {
             }
             do { snapshot = try store.snapshot(of: resource.collection) } catch { throw error.apiError(resource, name: "") }
             start(request, rendering)
-            for record in snapshot.page(namespace: namespace).records where query.selection.matches(record) { stream.send("ADDED", record) }
+            let present = snapshot.page(namespace: namespace).records.filter { query.selection.matches($0) }
+            // The stream is open: what goes wrong now is an event of it.
+            do throws(APIError) { try await rendering.prepare(present) } catch { stream.fail(error) }
+            for record in present { stream.send("ADDED", record) }
+            rendering.converted.removeAll()
             if query.sendInitialEvents == true { stream.sendBookmark(snapshot.revision, initialEventsEnd: true) }
             after = snapshot.revision
         }
@@ -51,7 +55,12 @@ struct WatchVerb: Sendable {
             throw error.apiError(resource, name: "")
         }
         stream.attach(subscription)
-        await hold(request, query, stream, subscription)
+        guard let arriving = stream.arriving else { return await hold(request, query, stream, subscription) }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await stream.convert(arriving) }
+            await hold(request, query, stream, subscription)
+            group.cancelAll()
+        }
     }
 
     private func start(_ request: APIRequest, _ rendering: Rendering) {
@@ -96,11 +105,33 @@ final class WatchStream: WatchSink {
     private let rendering: Rendering
     private let selection: Selection
     private let state = Mutex(State())
+    /// Commits on their way to a webhook that converts them; nil where events need nobody else.
+    let arriving: AsyncStream<WatchBatch>?
+    private let arrived: AsyncStream<WatchBatch>.Continuation?
 
     init(exchange: HTTPExchange, rendering: Rendering, selection: Selection) {
         self.exchange = exchange
         self.rendering = rendering
         self.selection = selection
+        guard rendering.resource.converter != nil else {
+            arriving = nil
+            arrived = nil
+            return
+        }
+        let (stream, continuation) = AsyncStream.makeStream(of: WatchBatch.self, bufferingPolicy: .bufferingOldest(10_000))
+        arriving = stream
+        arrived = continuation
+    }
+
+    /// Sends what arrives in the order of commits, each once it is converted.
+    func convert(_ arriving: AsyncStream<WatchBatch>) async {
+        for await batch in arriving {
+            do throws(APIError) {
+                try await rendering.prepare(batch.events.flatMap { event in [event.record] + (event.previous.map { [$0] } ?? []) })
+                for event in batch.events { deliver(event) }
+            } catch { return fail(error) }
+            rendering.converted.removeAll()
+        }
     }
 
     func attach(_ subscription: WatchSubscription) {
@@ -130,7 +161,11 @@ final class WatchStream: WatchSink {
     // MARK: - WatchSink
 
     func deliver(_ batch: WatchBatch) {
-        for event in batch.events { deliver(event) }
+        if let arrived {
+            if case .dropped = arrived.yield(batch) { fail(.expired("too old resource version: events were lost")) }
+        } else {
+            for event in batch.events { deliver(event) }
+        }
         let count = batch.events.count
         let subscription = state.withLock { state -> WatchSubscription? in
             if state.subscription == nil { state.early += count }
@@ -173,7 +208,7 @@ final class WatchStream: WatchSink {
     // MARK: - Frames
 
     func send(_ type: String, _ record: Record) {
-        if let (head, tail) = rendering.storedFrame(type) {
+        if let (head, tail) = rendering.storedFrame(type, record) {
             if !exchange.enqueue(head, record.body, tail, limit: WatchStream.limit) { end() }
             return
         }
