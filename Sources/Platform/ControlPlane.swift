@@ -32,6 +32,8 @@ package final class ControlPlane: Sendable {
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
     private let podMetrics: MetricsResources
+    /// What signs certificates that are asked for through the API.
+    let issuer: any CertificateIssuer
     private let services: ServiceAllocation
     private let definitions = Mutex<Task<Void, Never>?>(nil)
     private let options: Options
@@ -49,6 +51,7 @@ package final class ControlPlane: Sendable {
         }
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
+        issuer = ClusterIssuer(pki.authority, authorizer)
         let webhooks = WebhookClient(ServiceResolver(store))
         writer = ObjectWriter(
             store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
