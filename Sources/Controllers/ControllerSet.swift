@@ -24,6 +24,8 @@ package struct ControllerSet: Sendable {
         package var volumeProviders: [any VolumeProvider] = []
         /// Nil leaves autoscalers to others.
         package var scaling: (any ScalingSource)?
+        /// Nil leaves certificate requests to others.
+        package var issuer: (any CertificateIssuer)?
         package var time: any TimeSource = SystemTime()
         package init() {}
     }
@@ -41,6 +43,7 @@ package struct ControllerSet: Sendable {
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
         add(ResourceQuotas(served: options.deletable))
+        if let issuer = options.issuer { add(CertificateSigner(issuer)) }
         if let scaling = options.scaling { add(HorizontalPodAutoscalers(scaling)) }
         add(VolumeReclaimer())
         add(ClaimProtection())
@@ -59,8 +62,8 @@ package struct ControllerSet: Sendable {
         [
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
-            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(), EndpointSliceMirrors(),
+            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
+            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), CertificateCleaner(),
         ]
     }
 

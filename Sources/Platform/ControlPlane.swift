@@ -32,6 +32,8 @@ package final class ControlPlane: Sendable {
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
     private let podMetrics: MetricsResources
+    /// What signs certificates that are asked for through the API.
+    let issuer: any CertificateIssuer
     private let services: ServiceAllocation
     private let webhooks: WebhookClient
     private let aggregation: AggregatedAPIs
@@ -53,6 +55,7 @@ package final class ControlPlane: Sendable {
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
         webhooks = WebhookClient(ServiceResolver(store))
+        issuer = ClusterIssuer(pki.authority, authorizer)
         writer = ObjectWriter(
             store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())

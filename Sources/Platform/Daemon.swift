@@ -12,6 +12,7 @@ import Scheduler
 import Schema
 import Store
 import Transport
+import Tree
 import Volumes
 
 /// One cluster, whole: its control plane, its nodes, its network and its registry, in one process.
@@ -59,7 +60,7 @@ package final class Daemon: Sendable {
         view = ClusterView(client: plane.client(as: "system:kube-controller-manager"))
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
-        scheduler = SchedulerService(view: view, recorder: schedulerEvents)
+        scheduler = SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory))
         // Before their layers are cleared away: they outlive a daemon that was killed.
         try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: group)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
@@ -79,11 +80,18 @@ package final class Daemon: Sendable {
 
     private let pki: ClusterPKI
 
+    /// What the owner of the cluster wrote about scheduling, if anything: a `KubeSchedulerConfiguration`.
+    private static func schedulerConfiguration(_ directory: StateDirectory) throws -> SchedulerConfiguration {
+        guard FileSystem.exists(directory.scheduler) else { return SchedulerConfiguration() }
+        return try SchedulerConfiguration(try YAMLReader.read(try FileSystem.readFile(directory.scheduler)))
+    }
+
     private static func controllerOptions(_ plane: ControlPlane, _ pki: ClusterPKI, _ directory: StateDirectory) -> ControllerSet.Options {
         var options = ControllerSet.Options()
         options.caPEM = String(decoding: pki.authority.identity.certificatePEM, as: UTF8.self)
         options.volumeProviders = [LocalVolumes(root: directory.volumes)]
         options.scaling = plane.scaling
+        options.issuer = plane.issuer
         let catalog = plane.catalog
         options.deletable = {
             var seen: Set<String> = []

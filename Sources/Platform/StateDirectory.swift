@@ -31,6 +31,8 @@ package struct StateDirectory: Sendable {
     /// Full rights over the cluster, for its owner and for this program's own commands.
     package var adminKubeconfig: String { "\(root)/admin.kubeconfig" }
     package var settings: String { "\(root)/settings.json" }
+    /// Written by the cluster's owner; read when the daemon starts.
+    package var scheduler: String { "\(root)/scheduler.yaml" }
     package var daemonLog: String { "\(root)/daemon.log" }
     /// Held by the daemon as long as it lives; its pid is in it.
     package var lock: String { "\(root)/daemon.lock" }

@@ -27,7 +27,7 @@ import Tree
 
     @Test func livingPodsAreAddedUp() {
         let quota = ResourceQuotaTests.quota(["pods": "5", "requests.cpu": "2", "limits.cpu": "4", "count/pods": "9"])
-        let pods = [ResourceQuotaTests.pod("a", cpu: "250m"), .init(ResourceQuotaTests.pod("b", cpu: "500m")), ResourceQuotaTests.pod("c", cpu: "1", phase: "Succeeded")]
+        let pods = [ResourceQuotaTests.pod("a", cpu: "250m"), ResourceQuotaTests.pod("b", cpu: "500m"), ResourceQuotaTests.pod("c", cpu: "1", phase: "Succeeded")]
         #expect(used(quota, ["pods": pods]) == ["pods": "2", "requests.cpu": "750m", "limits.cpu": "2", "count/pods": "3"])
     }
 

@@ -23,7 +23,7 @@ package struct FlowSchemaStrategy: KindStrategy {
         let method = spec["distinguisherMethod"]
         if !method.isNull, !["ByNamespace", "ByUser"].contains(method["type"].string ?? "") {
             // Upstream shows the struct here.
-            let shown = Node.map(["Type": method["type"].isNull ? "" : method["type"]])
+            let shown: Node = ["Type": method["type"].isNull ? "" : method["type"]]
             findings.add(.notSupported("\(path.child("distinguisherMethod").child("type"))", shown.jsonText, supported: ["ByNamespace", "ByUser"]))
         }
         let level = path.child("priorityLevelConfiguration").child("name")

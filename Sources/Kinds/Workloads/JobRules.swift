@@ -115,10 +115,11 @@ enum JobRules {
         let policy = spec["successPolicy"]
         guard !policy.isNull else { return }
         guard spec["completionMode"].string == "Indexed" else {
-            let rules = policy["rules"].list.map { rule in
-                Node.map(["SucceededIndexes": rule["succeededIndexes"], "SucceededCount": rule["succeededCount"]])
+            let rules = policy["rules"].list.map { rule -> Node in
+                ["SucceededIndexes": rule["succeededIndexes"], "SucceededCount": rule["succeededCount"]]
             }
-            findings.invalid(path, .map(["Rules": rules.isEmpty ? .null : .list(rules)]), "requires indexed completion mode")
+            let shown: Node = ["Rules": rules.isEmpty ? .null : .list(rules)]
+            findings.invalid(path, shown, "requires indexed completion mode")
             return
         }
         let rules = policy["rules"].list
