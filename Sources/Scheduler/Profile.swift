@@ -1,6 +1,6 @@
-package import Core
+import Core
 import Kinds
-import Machinery
+package import Machinery
 package import Tree
 
 /// How pods of one scheduler name are scheduled: which filters are asked, and what the scores weigh.
