@@ -46,8 +46,8 @@ extension APIServer {
 
     private func namespace(_ request: APIRequest, _ resource: ServedResource) -> String { resource.isNamespaced ? request.info.namespace : "" }
 
-    func rendering(_ request: APIRequest, _ resource: ServedResource) throws(APIError) -> Rendering {
-        let format = try request.format(allowsProtobuf: !resource.isCustom)
+    func rendering(_ request: APIRequest, _ resource: ServedResource, allowsShapes: Bool = true) throws(APIError) -> Rendering {
+        let format = try request.format(allowsProtobuf: !resource.isCustom, allowsShapes: allowsShapes)
         var rendering = Rendering(resource: resource, format: format, conversion: parts.conversion)
         rendering.tableOptions.includeObject = request.first("includeObject") ?? "Metadata"
         return rendering

@@ -22,12 +22,16 @@ package final class APIServer: HTTPHandler {
         package var health: HealthChecks
         /// Other servers' parts of the API.
         package var aggregation: AggregatedAPIs?
+        package var metrics: RequestMetrics?
+        package var flowControl: FlowControl?
 
         package init(
             store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
             conversion: any VersionConversion, subresources: [String: any SubresourceHandler], virtuals: [String: any VirtualResource] = [:],
-            health: HealthChecks, aggregation: AggregatedAPIs? = nil
+            health: HealthChecks, aggregation: AggregatedAPIs? = nil, metrics: RequestMetrics? = nil, flowControl: FlowControl? = nil
         ) {
+            self.flowControl = flowControl
+            self.metrics = metrics
             self.aggregation = aggregation
             self.store = store
             self.catalog = catalog
@@ -57,16 +61,32 @@ package final class APIServer: HTTPHandler {
         let query = http.queryItems
         let info = RequestInfo(method: http.method, path: http.path) { name in query.first { $0.name == name }?.value }
         let auditID = http.headers["audit-id"] ?? Identifier.uuid()
+        let labels = RequestMetrics.Labels(
+            info, isDryRun: query.contains { $0.name == "dryRun" }, isApply: info.verb == "patch" && RequestBody.isApply(http.headers["content-type"]))
+        let began = ContinuousClock.now
+        parts.metrics?.began(labels)
+        defer { parts.metrics?.ended(labels, code: exchange.status, after: .now - began) }
         var request = APIRequest(exchange: exchange, info: info, query: query, user: .anonymous, auditID: auditID)
         do {
             let user = try impersonated(try parts.authenticators.authenticate(http), http)
-            request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID)
+            let flow = parts.flowControl?.match(user, info)
+            request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow)
+            // What stays open has its seat only while it is being opened, which takes no time here.
+            let isCounted = flow != nil && !labels.isLong
+            if isCounted, let flow, let control = parts.flowControl, await !control.enter(flow) { return refuseForNow(request) }
+            defer { if isCounted, let flow { parts.flowControl?.leave(flow) } }
             try authorize(request)
             if let entry = aggregated(request) { return await proxy(request, to: entry) }
             try await route(request)
         } catch {
             respond(request, error)
         }
+    }
+
+    private func refuseForNow(_ request: APIRequest) {
+        var headers = request.headers(contentType: "text/plain; charset=utf-8")
+        headers.append("retry-after", "1")
+        request.exchange.respond(status: 429, headers: headers, body: Array("Too many requests, please try again later.\n".utf8))
     }
 
     // MARK: - May they

@@ -75,15 +75,17 @@ package final class ControlPlane: Sendable {
         aggregation = try AggregatedAPIs(store, frontProxy: pki.frontProxy)
         authentication = .init(clientAuthority: pki.authority.identity.certificatePEM, frontProxy: pki.frontProxy)
         let introduced = RequestHeaderAuthenticator(pool: try CertificatePool(pem: pki.frontProxy.authority), allowedNames: [FrontProxy.commonName])
-        let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens])
+        let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens, BootstrapTokenAuthenticator(store: store)])
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
-        let health = HealthChecks(serviceAccountKey: tokens.publicKey)
+        let metrics = RequestMetrics(store)
+        let health = HealthChecks(serviceAccountKey: tokens.publicKey) { metrics.text() }
         let api = APIServer(
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation,
+                metrics: metrics, flowControl: FlowControl(store)))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }

@@ -12,6 +12,9 @@ struct ServerFixture {
     let server: HTTPServer
     let client = HTTPClient()
     let inside: InProcessClient
+    /// Vouches for the certificate that the server shows to those it aggregates.
+    let frontAuthority: CertificateAuthority
+    private let background: [Task<Void, Never>]
 
     private struct Everybody: Authenticator {
         func authenticate(_ request: HTTPRequest) throws(APIError) -> UserInfo? { ServerFixture.admin }
@@ -25,17 +28,24 @@ struct ServerFixture {
         let conversion = BuiltInConversion()
         let authorizer = RBACAuthorizer(store: store)
         let services = ServiceAllocation(cidr: "10.96.0.0/24", store: store)
+        let webhooks = WebhookClient(ServiceResolver(store))
         let writer = ObjectWriter(
-            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: WebhookClient(ServiceResolver(store))), stages: services.map { ["services": $0] } ?? [:],
+            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: services.map { ["services": $0] } ?? [:],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
+        frontAuthority = try CertificateAuthority.create(commonName: "front")
+        let front = FrontProxy(identity: try frontAuthority.issueClient(commonName: FrontProxy.commonName), authority: frontAuthority.identity.certificatePEM)
+        let apis = try AggregatedAPIs(store, frontProxy: front)
         let api = APIServer(
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: AuthenticatorChain([Everybody()]), authorizer: authorizer,
                 conversion: conversion, subresources: [:],
-                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil)))
+                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store)))
         server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: api)
         _ = try await server.start()
         inside = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: ServerFixture.admin)
+        let custom = CustomResources(store: store, catalog: catalog, client: inside, webhooks: webhooks)
+        let services = APIServiceController(store: store, catalog: catalog, client: inside, apis: apis)
+        background = [Task { await custom.run() }, Task { await services.run() }]
         for name in ["default", "kube-system"] {
             _ = try await inside.create(
                 .init(group: "", version: "v1", resource: "namespaces"), namespace: "", ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]])
@@ -54,7 +64,19 @@ struct ServerFixture {
         return (answer.status, (try? JSONReader.read(bytes)) ?? .string(String(decoding: bytes, as: UTF8.self)))
     }
 
+    /// Waits for the store to say that something changed, until an answer is what it should be.
+    func await(_ method: String = "GET", _ path: String, until isGood: (Int, Node) -> Bool) async throws -> Node {
+        for _ in 0..<400 {
+            let (code, answer) = try await send(method, path)
+            if isGood(code, answer) { return answer }
+            try await Task.sleep(for: .milliseconds(25))
+        }
+        return try await send(method, path).1
+    }
+
     func stop() async {
+        for task in background { task.cancel() }
+        for task in background { await task.value }
         client.close()
         await server.shutdown(grace: .zero)
         store.close()

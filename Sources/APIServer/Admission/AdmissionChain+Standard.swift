@@ -6,9 +6,10 @@ extension AdmissionChain {
         _ store: Store, _ authorizer: RBACAuthorizer, catalog: ResourceCatalog, conversion: any VersionConversion, webhooks: WebhookClient
     ) -> AdmissionChain {
         AdmissionChain([
-            NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), TaintNodesByCondition(), PodSecurityAdmission(store),
-            PriorityAdmission(store), DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
-            RuntimeClassAdmission(store), MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion),
+            NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), NodeRestriction(store),
+            TaintNodesByCondition(), PodSecurityAdmission(store), PriorityAdmission(store), DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
+            RuntimeClassAdmission(store), CertificateAdmission(authorizer), DefaultIngressClass(store),
+            MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion),
             ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion), RoleEscalation(store, authorizer),
         ])
     }

@@ -1,5 +1,6 @@
 import Machinery
 import Store
+import Transport
 import Tree
 
 /// Whether the server behind an APIService answers, and if so, what it serves.

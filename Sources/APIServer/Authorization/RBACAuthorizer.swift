@@ -23,10 +23,12 @@ package final class RBACAuthorizer: Sendable {
 
     private let store: Store
     private let index = Mutex(Index())
+    private let nodes: NodeAuthorizer
     private let changes: ChangeFlag
 
     package init(store: Store) {
         self.store = store
+        nodes = NodeAuthorizer(store)
         changes = ChangeFlag()
         for collection in RBACAuthorizer.collections { changes.follow(collection, in: store) }
     }
@@ -38,7 +40,7 @@ package final class RBACAuthorizer: Sendable {
         forEachGrant(of: asked.user, in: asked.namespace) { rules in
             if !allowed { allowed = rules.contains { $0.allows(asked) } }
         }
-        return allowed
+        return allowed || nodes.allows(asked)
     }
 
     /// All the rules that hold for a user in a namespace ("" for the cluster), for SelfSubjectRulesReview and escalation checks.

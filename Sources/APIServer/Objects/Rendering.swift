@@ -1,9 +1,9 @@
 import Core
 import Kinds
-package import Machinery
+import Machinery
 import Schema
 import Store
-package import Tree
+import Tree
 
 /// Makes the bytes of an answer from records: the stored bytes themselves wherever the client asked for nothing else.
 struct Rendering: Sendable {

@@ -1,4 +1,5 @@
 package import Machinery
+import Schema
 import Store
 import Synchronization
 package import Tree

@@ -10,14 +10,21 @@ package final class APIRequest: Sendable {
     package let query: [QueryItem]
     package let user: UserInfo
     package let auditID: String
+    /// What flow control counts the request as.
+    let flow: FlowSchemas.Match?
     private let gathered = Mutex<[String]>([])
 
-    package init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String) {
+    init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String, flow: FlowSchemas.Match?) {
+        self.flow = flow
         self.exchange = exchange
         self.info = info
         self.query = query
         self.user = user
         self.auditID = auditID
+    }
+
+    package convenience init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String) {
+        self.init(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: nil)
     }
 
     package var http: HTTPRequest { exchange.request }
@@ -35,6 +42,10 @@ package final class APIRequest: Sendable {
         headers.append("content-type", contentType)
         headers.append("audit-id", auditID)
         headers.append("cache-control", "no-cache, private")
+        if let flow {
+            headers.append("x-kubernetes-pf-flowschema-uid", flow.schemaUID)
+            headers.append("x-kubernetes-pf-prioritylevel-uid", flow.level.uid)
+        }
         for warning in warnings {
             let text = warning.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: " ")
             headers.append("warning", "299 - \"\(text)\"")

@@ -22,6 +22,8 @@ enum RequestBody {
         return String(header.prefix { $0 != ";" }).replacing(" ", with: "").lowercased()
     }
 
+    static func isApply(_ contentType: String?) -> Bool { contentType?.hasPrefix("application/apply-patch+yaml") ?? false }
+
     static func syntax(_ mediaType: String, allowsProtobuf: Bool) throws(APIError) -> BodyDecoder.Syntax {
         switch mediaType {
         case "", "application/json", "*/*": return .json

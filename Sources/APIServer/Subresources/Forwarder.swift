@@ -1,4 +1,4 @@
-package import Machinery
+import Machinery
 package import Transport
 import Tree
 

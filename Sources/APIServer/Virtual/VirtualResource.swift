@@ -24,7 +24,8 @@ extension VirtualResource {
 extension APIServer {
     /// Answers for a resource that has no objects in the store, before the verbs that work on the store.
     func virtual(_ request: APIRequest, _ resource: ServedResource, _ handler: any VirtualResource) async throws(APIError) {
-        let rendering = try rendering(request, resource)
+        // The answer to a question is no object that has metadata or a row in a table.
+        let rendering = try rendering(request, resource, allowsShapes: request.info.verb != "create")
         let namespace = resource.isNamespaced ? request.info.namespace : ""
         switch request.info.verb {
         case "create":

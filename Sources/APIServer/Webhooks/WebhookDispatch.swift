@@ -1,6 +1,7 @@
 import Core
 import Logging
 import Machinery
+import Schema
 import Store
 import Tree
 

@@ -11,6 +11,7 @@ extension HTTPExchange {
 
     /// A complete answer; returns at once, the bytes follow as the client takes them. Later answers are ignored.
     package func respond(status: Int, headers: HTTPHeaders = [:], body: [UInt8] = []) {
+        answered(status)
         onLoop { exchange in
             guard exchange.outbound.phase == .waiting else { return }
             let connection = exchange.connection
@@ -31,6 +32,7 @@ extension HTTPExchange {
 
     /// A complete answer from parts that are never joined: what is not yet sent stays in the caller's arrays.
     package func respond(status: Int, headers: HTTPHeaders = [:], chunks: [[UInt8]]) {
+        answered(status)
         onLoop { exchange in
             guard exchange.outbound.phase == .waiting else { return }
             let total = chunks.reduce(0) { $0 + $1.count }
@@ -48,6 +50,7 @@ extension HTTPExchange {
 
     /// Sends the head of a streamed answer now; `write`, `enqueue` and `finish` follow.
     package func start(status: Int, headers: HTTPHeaders = [:]) {
+        answered(status)
         onLoop { exchange in
             guard exchange.outbound.phase == .waiting else { return }
             exchange.outbound.phase = .streaming

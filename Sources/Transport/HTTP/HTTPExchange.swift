@@ -75,6 +75,7 @@ package final class HTTPExchange: @unchecked Sendable {
         var waiting = 0
         var dirty = false
         var callbacks: [@Sendable () -> Void] = []
+        var status = 0
     }
 
     init(request: HTTPRequest, connection: any ExchangeConnection, context: LoopContext, streamID: Int32 = 0) {
@@ -84,6 +85,10 @@ package final class HTTPExchange: @unchecked Sendable {
         self.streamID = streamID
         loop = context.loop
     }
+
+    /// The status that was answered; 0 before.
+    package var status: Int { shared.withLock { $0.status } }
+    func answered(_ status: Int) { shared.withLock { if $0.status == 0 { $0.status = status } } }
 
     /// Whether the client has gone, or the answer is complete.
     package var isClosed: Bool { shared.withLock { $0.closed } }
