@@ -30,10 +30,12 @@ import Testing
         _ = queue.take(now: start)
         queue.failed("a", now: start)
         #expect(queue.take(now: start) == nil)
-        let first = try #require(queue.nextTime())
+        let time = queue.nextTime()
+        let first = try #require(time)
         #expect(queue.take(now: first) == "a")
         queue.failed("a", now: first)
-        #expect(try #require(queue.nextTime()) - first == (first - start) * 2)
+        let second = queue.nextTime()
+        #expect(try #require(second) - first == (first - start) * 2)
     }
 
     @Test func newsDuringAFailedAttemptAreNotWaitedFor() {
@@ -50,7 +52,8 @@ import Testing
         queue.add("a", at: start + .seconds(5))
         queue.add("b", at: start + .seconds(9))
         queue.wake(start + .seconds(6))
-        #expect(queue.nextTime() == start + .seconds(9))
+        let time = queue.nextTime()
+        #expect(time == start + .seconds(9))
         #expect(queue.take(now: start) == "a")
     }
 }
