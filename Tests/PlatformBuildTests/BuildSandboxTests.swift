@@ -3,6 +3,7 @@ import Core
 import ImageBuilder
 import Linux
 import OCI
+import Synchronization
 import Testing
 
 @testable import Platform
@@ -106,7 +107,8 @@ import Testing
             for await _ in started { break }
             build.cancel()
             await #expect(throws: (any Error).self) { try await build.value }
-            #expect(try bench.leftovers() == [])
+            let left = try bench.leftovers()
+            #expect(left == [])
             #expect(bench.images.list().isEmpty)
         }
     }
@@ -127,7 +129,8 @@ import Testing
             try await runtime.adoptAll()
             await sandbox.removeStray()
             await #expect(throws: (any Error).self) { try await build.value }
-            #expect(try bench.leftovers() == [])
+            let left = try bench.leftovers()
+            #expect(left == [])
         }
     }
 
