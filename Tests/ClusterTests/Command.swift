@@ -13,7 +13,7 @@ struct Command: Sendable {
     var said: String { "\(words): code \(code)\n\(output)\(errors)" }
 
     /// Runs a program; one that takes longer than `limit` is killed and counts as failed.
-    static func run(_ program: String, _ arguments: [String], environment: [String: String] = [:], limit: Duration = .seconds(60)) async throws -> Command {
+    static func run(_ program: String, _ arguments: [String], environment: [String: String] = [:], limit: Duration = .seconds(120)) async throws -> Command {
         let base = "/tmp/jangada-command-\(Identifier.suffix(8))"
         let (output, errors) = ("\(base).out", "\(base).err")
         defer { for file in [output, errors] { unlink(file) } }

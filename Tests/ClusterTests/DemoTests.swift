@@ -12,7 +12,7 @@ import Tree
             try await cluster.succeed("up")
             for further in [[], ["--kill-daemon"]] {
                 let pid = cluster.daemon
-                let demo = try await cluster.jangada(["demo"] + images + further, limit: .seconds(120))
+                let demo = try await cluster.jangada(["demo"] + images + further, limit: .seconds(240))
                 try #require(demo.code == 0, "\(demo.said)")
                 #expect(demo.output.contains("none failed"), "\(demo.said)")
                 #expect((cluster.daemon == pid) == further.isEmpty)

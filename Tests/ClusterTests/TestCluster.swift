@@ -60,15 +60,15 @@ final class TestCluster: Sendable {
 
     // MARK: - Commands
 
-    func jangada(_ words: String..., limit: Duration = .seconds(60)) async throws -> Command { try await jangada(words, limit: limit) }
+    func jangada(_ words: String..., limit: Duration = .seconds(120)) async throws -> Command { try await jangada(words, limit: limit) }
 
-    func jangada(_ words: [String], limit: Duration = .seconds(60)) async throws -> Command {
+    func jangada(_ words: [String], limit: Duration = .seconds(120)) async throws -> Command {
         try await Command.run(try TestCluster.program(), words + options, environment: ["KUBECONFIG": kubeconfig], limit: limit)
     }
 
     /// Expects success, and gives what was printed.
     @discardableResult
-    func succeed(_ words: String..., limit: Duration = .seconds(60), at location: SourceLocation = #_sourceLocation) async throws -> String {
+    func succeed(_ words: String..., limit: Duration = .seconds(120), at location: SourceLocation = #_sourceLocation) async throws -> String {
         let command = try await jangada(words, limit: limit)
         try #require(command.code == 0, "\(command.said)", sourceLocation: location)
         return command.output
@@ -179,8 +179,8 @@ private actor Berths {
     }
 }
 
-/// Asks until it is so; fails after half a minute.
-func eventually(_ what: String, within limit: Duration = .seconds(30), at location: SourceLocation = #_sourceLocation, _ body: () async throws -> Bool)
+/// Asks until it is so; fails after a time that only a broken cluster takes.
+func eventually(_ what: String, within limit: Duration = .seconds(90), at location: SourceLocation = #_sourceLocation, _ body: () async throws -> Bool)
     async throws
 {
     let deadline = ContinuousClock.now + limit

@@ -51,7 +51,7 @@ extension ClusterSettings {
     }
 
     /// The settings to start with, kept from now on: those of the last time with the changes, and for a new cluster a number and ports
-    /// that no other cluster has. Only one process at a time may prepare a cluster.
+    /// that no other cluster has. A port of 0 becomes a free one. Only one process at a time may prepare a cluster.
     package static func prepare(_ directory: StateDirectory, _ changes: Changes) throws -> ClusterSettings {
         let isNew = !FileSystem.exists(directory.settings)
         let kept = try ClusterSettings(directory)
@@ -66,6 +66,9 @@ extension ClusterSettings {
             if changes.port == nil { settings.port = try freePort(defaultPort + index) }
             if changes.registryPort == nil { settings.registryPort = try freePort(defaultRegistryPort + index) }
         }
+        // Chosen once: pods reach the API by the same port on another address.
+        if settings.port == 0 { settings.port = try freePort(defaultPort + 100) }
+        if settings.registryPort == 0 { settings.registryPort = try freePort(defaultRegistryPort + 100) }
         if isNew || settings != kept { try settings.write(directory) }
         return settings
     }

@@ -15,8 +15,11 @@ struct ControlClient: Sendable {
         directory = cluster.directory
     }
 
-    /// Whether something listens on the socket.
-    func isRunning() async -> Bool { (try? await get("/v1/status")) != nil }
+    /// Whether a daemon answers on the socket, and soon: one that hangs does not.
+    func isRunning() async -> Bool {
+        guard let response = try? await open("GET", "/v1/status", nil, timeout: .seconds(5)) else { return false }
+        return (try? await response.body()) != nil && response.isSuccess
+    }
 
     func get(_ target: String) async throws -> Node { try await send("GET", target) }
 

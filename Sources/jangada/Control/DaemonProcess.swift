@@ -61,7 +61,7 @@ struct DaemonProcess: Sendable {
         guard isHeld else { return false }
         guard let pid else { throw CommandFailure("a daemon is just starting", hint: "Try again in a moment.") }
         _ = kill(pid, SIGTERM)
-        if try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(10)) { return true }
+        if try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(5)) { return true }
         _ = kill(pid, SIGKILL)
         guard try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(10)) else {
             throw CommandFailure("the daemon (pid \(pid)) does not end, not even by SIGKILL", hint: "What the kernel says: sudo dmesg | tail")

@@ -17,7 +17,7 @@ struct SettingsOptions: ParsableArguments {
     func validate() throws {
         if let nodes, !(1...100).contains(nodes) { throw ValidationError("--nodes takes 1 to 100.") }
         for (name, port) in [("--port", port), ("--registry-port", registryPort)] {
-            if let port, !(0...65535).contains(port) { throw ValidationError("\(name) takes 1 to 65535.") }
+            if let port, !(0...65535).contains(port) { throw ValidationError("\(name) takes 1 to 65535, or 0 for a free one.") }
         }
         if let port, port == registryPort, port != 0 { throw ValidationError("The API and the registry need two ports.") }
     }

@@ -94,7 +94,7 @@ struct DemoStory: Sendable {
         let reason = try await timeline.step("without the pull secret the pods cannot start", note: { (waiting: Node) in waiting["reason"].string ?? "" }) {
             try await waitForPullError(selector)
         }
-        timeline.detail(String((reason["message"].string ?? "").prefix(150)))
+        timeline.detail(String((reason["message"].string ?? "").prefix(400)))
         try await timeline.step("\(client.name) create secret docker-registry \(DemoNames.secret)") {
             try await client.createPullSecret(DemoNames.secret, server: registry, user: login.user, password: login.token)
             // Their back-off would end soon; fresh pods do not wait for it.
