@@ -1,5 +1,7 @@
 package import Client
 import Core
+import Machinery
+import Synchronization
 import Tree
 
 extension Kubelet {
