@@ -9,14 +9,16 @@ package struct ObjectChecks: Sendable {
 
     /// A patched object as the typed object it stands for: known fields only, canonical scalars, defaults set. Unknown fields
     /// are refused, told or dropped, as `fieldValidation` says.
-    func decode(_ body: Node, _ resource: ServedResource, _ options: WriteOptions, warn: (String) -> Void) throws(APIError) -> Node {
+    func decode(
+        _ body: Node, _ resource: ServedResource, _ options: WriteOptions, besides: [String] = [], warn: (String) -> Void
+    ) throws(APIError) -> Node {
         let decoded: Canonical.Decoded
         let gvk = resource.resource.gvk
         do { decoded = try resource.canonical.decode(body, as: resource.resource.message) } catch {
             throw BodyDecoder.unhandled(gvk, as: gvk, error.description)
         }
         if options.fieldValidation != .ignore {
-            let found = decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+            let found = besides + decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
             if options.fieldValidation == .strict, !found.isEmpty {
                 throw BodyDecoder.unhandled(gvk, as: gvk, "strict decoding error: " + found.joined(separator: ", "))
             }

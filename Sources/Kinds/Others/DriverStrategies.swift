@@ -18,6 +18,13 @@ package struct CSIDriverStrategy: KindStrategy {
         if !same { object["metadata"]["generation"] = .int(generation + 1) } else { object["metadata"]["generation"] = old["metadata"]["generation"] }
     }
 
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        guard !object["spec"]["tokenRequests"].isEmpty, object["spec"]["serviceAccountTokenInSecrets"].isNull else { return [] }
+        return [
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes"
+        ]
+    }
+
     package func validate(_ object: Node) -> [FieldError] {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
