@@ -64,7 +64,9 @@ package struct ObjectChecks: Sendable {
 
     /// The table says little of a field, a hook more: where both find something, the hook's words count.
     private func content(_ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy) -> [FieldError] {
-        let general = Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
+        var general = Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
+        let unchecked = strategy.traits.uncheckedFields
+        if !unchecked.isEmpty { general.removeAll { unchecked.contains($0.field.replacing(/\[\d+\]/, with: "")) } }
         let own = strategy.validate(object)
         guard !general.isEmpty, !own.isEmpty, !resource.isCustom else { return general + own }
         let fields = Set(own.map(\.field))

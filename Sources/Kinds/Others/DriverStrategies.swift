@@ -8,6 +8,7 @@ package struct CSIDriverStrategy: KindStrategy {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
         traits.allowsUnconditionalUpdate = false
+        traits.uncheckedFields = ["spec.tokenRequests.audience"]
         return traits
     }
 
