@@ -64,11 +64,14 @@ package struct SelectableField: Sendable, Equatable {
     package let path: [String]
     /// What an absent value counts as: upstream renders booleans and numbers.
     package let absent: String
+    /// Where else to look for an absent value.
+    package let otherwise: [String]
 
-    package init(_ name: String, path: [String]? = nil, absent: String = "") {
+    package init(_ name: String, path: [String]? = nil, absent: String = "", otherwise: [String] = []) {
         self.name = name
         self.path = path ?? name.split(separator: ".").map(String.init)
         self.absent = absent
+        self.otherwise = otherwise
     }
 }
 
@@ -83,7 +86,7 @@ package enum SelectableFields {
             SelectableField("status.podIP"), SelectableField("status.podIPs", path: ["status", "podIP"]), SelectableField("status.nominatedNodeName"),
         ],
         "events": events,
-        "events.k8s.io/events": events,
+        "events.k8s.io/events": newEvents,
         "nodes": [SelectableField("spec.unschedulable", absent: "false")],
         "namespaces": [SelectableField("status.phase"), SelectableField("name", path: ["metadata", "name"])],
         "secrets": [SelectableField("type")],
@@ -102,6 +105,12 @@ package enum SelectableFields {
         SelectableField("involvedObject.kind"), SelectableField("involvedObject.namespace"), SelectableField("involvedObject.name"),
         SelectableField("involvedObject.uid"), SelectableField("involvedObject.apiVersion"), SelectableField("involvedObject.resourceVersion"),
         SelectableField("involvedObject.fieldPath"), SelectableField("reason"), SelectableField("reportingComponent"),
-        SelectableField("source", path: ["source", "component"]), SelectableField("type"),
+        SelectableField("source", path: ["source", "component"], otherwise: ["reportingComponent"]), SelectableField("type"),
     ]
+
+    /// The newer group has names of its own for two of them beside.
+    private static let newEvents: [SelectableField] =
+        events + [
+            SelectableField("reportingController", path: ["reportingComponent"]), SelectableField("metadata.uid"),
+        ]
 }

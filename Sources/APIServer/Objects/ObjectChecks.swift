@@ -9,14 +9,16 @@ package struct ObjectChecks: Sendable {
 
     /// A patched object as the typed object it stands for: known fields only, canonical scalars, defaults set. Unknown fields
     /// are refused, told or dropped, as `fieldValidation` says.
-    func decode(_ body: Node, _ resource: ServedResource, _ options: WriteOptions, warn: (String) -> Void) throws(APIError) -> Node {
+    func decode(
+        _ body: Node, _ resource: ServedResource, _ options: WriteOptions, besides: [String] = [], warn: (String) -> Void
+    ) throws(APIError) -> Node {
         let decoded: Canonical.Decoded
         let gvk = resource.resource.gvk
         do { decoded = try resource.canonical.decode(body, as: resource.resource.message) } catch {
             throw BodyDecoder.unhandled(gvk, as: gvk, error.description)
         }
         if options.fieldValidation != .ignore {
-            let found = decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+            let found = besides + decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
             if options.fieldValidation == .strict, !found.isEmpty {
                 throw BodyDecoder.unhandled(gvk, as: gvk, "strict decoding error: " + found.joined(separator: ", "))
             }
@@ -62,7 +64,9 @@ package struct ObjectChecks: Sendable {
 
     /// The table says little of a field, a hook more: where both find something, the hook's words count.
     private func content(_ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy) -> [FieldError] {
-        let general = Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
+        var general = Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
+        let unchecked = strategy.traits.uncheckedFields
+        if !unchecked.isEmpty { general.removeAll { unchecked.contains($0.field.replacing(/\[\d+\]/, with: "")) } }
         let own = strategy.validate(object)
         guard !general.isEmpty, !own.isEmpty, !resource.isCustom else { return general + own }
         let fields = Set(own.map(\.field))

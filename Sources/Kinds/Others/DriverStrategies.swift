@@ -8,6 +8,7 @@ package struct CSIDriverStrategy: KindStrategy {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
         traits.allowsUnconditionalUpdate = false
+        traits.uncheckedFields = ["spec.tokenRequests.audience"]
         return traits
     }
 
@@ -16,6 +17,13 @@ package struct CSIDriverStrategy: KindStrategy {
         let same = object["spec"]["tokenRequests"] == old["spec"]["tokenRequests"] && object["spec"]["requiresRepublish"] == old["spec"]["requiresRepublish"]
         let generation = old["metadata"]["generation"].int ?? 0
         if !same { object["metadata"]["generation"] = .int(generation + 1) } else { object["metadata"]["generation"] = old["metadata"]["generation"] }
+    }
+
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        guard !object["spec"]["tokenRequests"].isEmpty, object["spec"]["serviceAccountTokenInSecrets"].isNull else { return [] }
+        return [
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes"
+        ]
     }
 
     package func validate(_ object: Node) -> [FieldError] {

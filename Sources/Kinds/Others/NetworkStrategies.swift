@@ -211,9 +211,15 @@ package struct IngressStrategy: KindStrategy {
 /// Endpoint slices: addresses of one family, at most a thousand.
 package struct EndpointSliceStrategy: KindStrategy {
     package init() {}
+
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        old == nil && object["addressType"].string == "FQDN" ? ["spec.addressType: FQDN endpoints are deprecated"] : []
+    }
+
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.uncheckedFields = ["endpoints.hints.forZones.name"]
         return traits
     }
 

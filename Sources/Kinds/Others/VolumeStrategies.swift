@@ -36,6 +36,13 @@ enum ClaimRules {
         for mode in modes where !self.modes.contains(mode) { findings.notSupported(path.child("accessModes"), mode, self.modes) }
     }
 
+    static func isOldSource(_ source: Node) -> Bool {
+        switch (source["apiGroup"].string ?? "", source["kind"].string) {
+        case ("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"): true
+        default: false
+        }
+    }
+
     static func exclusive(_ modes: [String], _ path: NodePath, _ findings: inout Findings) {
         if modes.contains("ReadWriteOncePod"), modes.contains(where: { $0 != "ReadWriteOncePod" }) {
             findings.forbidden(path.child("accessModes"), "may not use ReadWriteOncePod with other access modes")
@@ -54,7 +61,13 @@ package struct PersistentVolumeClaimStrategy: KindStrategy {
 
     package func setDefaults(_ object: inout Node) {
         // The two ways to name a source agree, where the older one can say it.
-        let (source, reference) = (object["spec"]["dataSource"], object["spec"]["dataSourceRef"])
+        var source = object["spec"]["dataSource"]
+        let reference = object["spec"]["dataSourceRef"]
+        // What the older way cannot say is dropped, as older servers did.
+        if !source.isNull, reference.isNull, !ClaimRules.isOldSource(source) {
+            object["spec"].remove("dataSource")
+            source = .null
+        }
         if !source.isNull, reference.isNull { object["spec"]["dataSourceRef"] = source }
         if source.isNull, !reference.isNull, reference["namespace"].isEmpty,
             reference["apiGroup"].isEmpty ? reference["kind"].string == "PersistentVolumeClaim" : true
