@@ -34,6 +34,12 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         for (index, version) in spec["versions"].list.enumerated() where version["schema"]["openAPIV3Schema"].isNull {
             errors.append(.required("spec.versions[\(index)].schema.openAPIV3Schema", "schemas are required"))
         }
+        for (index, version) in spec["versions"].list.enumerated() {
+            let schema = version["schema"]["openAPIV3Schema"]
+            let path = "spec.versions[\(index)].schema.openAPIV3Schema"
+            errors += DefinitionRules.patternErrors(schema, path: path)
+            errors += DefinitionRules.errors(schema, path: path)
+        }
         return errors
     }
 
