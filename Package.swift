@@ -115,7 +115,7 @@ let package = Package(
         tests("CELTests", ["CEL", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
         tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Transport", "Tree", "Core"]),
-        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "CEL", "Schema", "Tree", "Core"]),
         tests("KindsTests", ["Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),

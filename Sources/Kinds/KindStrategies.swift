@@ -72,6 +72,12 @@ package enum KindStrategies {
         traits.allowsUnconditionalUpdate = false
     }
 
+    private static let policy: KindTraits = {
+        var traits = KindTraits()
+        fixed(&traits)
+        return traits
+    }()
+
     private static let cluster: [String: any KindStrategy] = [
         "coordination.k8s.io/Lease": LeaseStrategy(),
         "coordination.k8s.io/LeaseCandidate": traits { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
@@ -87,10 +93,10 @@ package enum KindStrategies {
         "apiregistration.k8s.io/APIService": traits { $0.allowsUnconditionalUpdate = false },
         "admissionregistration.k8s.io/ValidatingWebhookConfiguration": traits(fixed),
         "admissionregistration.k8s.io/MutatingWebhookConfiguration": traits(fixed),
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": traits(fixed),
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": traits(fixed),
-        "admissionregistration.k8s.io/MutatingAdmissionPolicy": traits(fixed),
-        "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding": traits(fixed),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": ValidatingPolicyStrategy(traits: policy),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": PolicyBindingStrategy(traits: policy, isValidating: true),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicy": MutatingPolicyStrategy(traits: policy),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding": PolicyBindingStrategy(traits: policy, isValidating: false),
         "storage.k8s.io/StorageClass": StorageClassStrategy(),
         "storage.k8s.io/VolumeAttributesClass": VolumeAttributesClassStrategy(),
         "storage.k8s.io/CSIDriver": CSIDriverStrategy(),

@@ -134,7 +134,8 @@ package final class ControlPlane: Sendable {
             serviceAddress: services.firstAddress, cidr: services.cidr
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
-        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }] }
+        let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
+        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

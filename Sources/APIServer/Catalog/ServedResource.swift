@@ -16,6 +16,8 @@ package final class ServedResource: Sendable {
     package let isCustom: Bool
     /// What converts between the versions of a custom resource, where a new apiVersion is not all there is to it.
     package let converter: (any CustomConverter)?
+    /// The CEL rules of a custom resource; nil where its schema has none.
+    package let rules: CustomRules?
     /// `{"kind":"Pod","apiVersion":"v1",`: how every body of this version begins.
     let head: [UInt8]
     let storageHead: [UInt8]
@@ -23,7 +25,7 @@ package final class ServedResource: Sendable {
     /// `storageAPIVersion` is the form that the store keeps the collection in.
     package init(
         _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false,
-        converter: (any CustomConverter)? = nil
+        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil
     ) {
         self.converter = converter
         self.resource = resource
@@ -31,6 +33,7 @@ package final class ServedResource: Sendable {
         self.canonical = canonical
         self.selectableFields = selectableFields
         self.isCustom = isCustom
+        self.rules = rules
         self.collection = collection
         self.storageAPIVersion = storageAPIVersion
         head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)

@@ -42,29 +42,37 @@ package struct ObjectChecks: Sendable {
 
     // MARK: - Validation
 
-    func validate(_ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy) throws(APIError) {
+    func validate(
+        _ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy, warn: (String) -> Void = { _ in }
+    ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         if !resource.isCustom, !Self.looseGroups.contains(resource.group) { errors += ObjectMeta.finalizerErrors(object["metadata"]) }
-        errors += content(object, resource, strategy)
+        errors += content(object, old: nil, resource, strategy, warn)
         try refuse(errors, resource, object.name)
     }
 
     /// Groups whose kinds may have finalizers without a domain.
     private static let looseGroups: Set<String> = ["apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io"]
 
-    func validateUpdate(_ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String) throws(APIError) {
+    func validateUpdate(
+        _ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String, warn: (String) -> Void = { _ in }
+    ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         errors += ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
         if subresource.isEmpty {
-            errors += content(object, resource, strategy)
+            errors += content(object, old: old, resource, strategy, warn)
+        } else if resource.isCustom {
+            errors += schemaErrors(object, old: old, resource, warn)
         }
         errors += strategy.validateUpdate(object, old: old, subresource: subresource)
         try refuse(errors, resource, object.name)
     }
 
     /// The table says little of a field, a hook more: where both find something, the hook's words count.
-    private func content(_ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy) -> [FieldError] {
-        var general = Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
+    private func content(
+        _ object: Node, old: Node?, _ resource: ServedResource, _ strategy: any KindStrategy, _ warn: (String) -> Void
+    ) -> [FieldError] {
+        var general = schemaErrors(object, old: old, resource, warn)
         let unchecked = strategy.traits.uncheckedFields
         if !unchecked.isEmpty { general.removeAll { unchecked.contains($0.field.replacing(/\[\d+\]/, with: "")) } }
         let own = strategy.validate(object)

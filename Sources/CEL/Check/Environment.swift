@@ -6,7 +6,7 @@ package struct Environment: Sendable {
     /// The schema of a variable's value: sizes are estimated by it.
     private(set) var variableSchemas: [String: any SchemaType] = [:]
     /// Objects that expressions may make (`Object{…}`), by name.
-    private(set) var makers: [String: any ObjectMaker] = [:]
+    private var makers: (@Sendable (String) -> (any ObjectMaker)?)?
     var functions: FunctionTable
 
     package init(functions: FunctionTable) { self.functions = functions }
@@ -46,11 +46,13 @@ package struct Environment: Sendable {
         return out
     }
 
-    package func making(_ maker: any ObjectMaker, named name: String) -> Environment {
+    package func making(_ makers: @escaping @Sendable (String) -> (any ObjectMaker)?) -> Environment {
         var out = self
-        out.makers[name] = maker
+        out.makers = makers
         return out
     }
+
+    func maker(_ name: String) -> (any ObjectMaker)? { makers?(name) }
 
     /// Objects inside a schema are found on the way when the checker asks; their names are kept for it here.
     private mutating func learn(_ schema: any SchemaType, depth: Int) {
@@ -88,11 +90,9 @@ package struct Environment: Sendable {
         case "google.protobuf.Duration": .duration
         case "optional_type": .optional(.dyn)
         case "net.IP", "net.CIDR", "kubernetes.URL", "kubernetes.Quantity", "kubernetes.Semver", "kubernetes.NamedFormat": .opaque(name, [])
-        default: schemas[name] != nil || makers[name] != nil ? .object(name) : nil
+        default: schemas[name] != nil || maker(name) != nil ? .object(name) : nil
         }
     }
-
-    func isObject(_ name: String) -> Bool { schemas[name] != nil || makers[name] != nil }
 
     /// The type of an object's field as expressions write it.
     func fieldType(_ type: String, _ field: String) -> CELType? {
@@ -101,7 +101,7 @@ package struct Environment: Sendable {
             guard FieldEscape.escape(name) == field else { return nil }
             return schema.property(name)?.celType
         }
-        return makers[type]?.fieldType(field)
+        return maker(type)?.fieldType(field)
     }
 }
 

@@ -44,7 +44,7 @@ struct Planner {
     private mutating func object(_ type: String, _ fields: [Expression.Field]) -> Step {
         var steps: [(name: String, value: Step, isOptional: Bool)] = []
         for field in fields { steps.append((field.name, plan(field.value), field.isOptional)) }
-        guard let maker = environment.makers[type] else { return ConstantStep(.failure(EvaluationError("unknown type: \(type)"))) }
+        guard let maker = environment.maker(type) else { return ConstantStep(.failure(EvaluationError("unknown type: \(type)"))) }
         return ObjectStep(maker, steps)
     }
 

@@ -84,6 +84,13 @@ package struct MapValue: Sendable {
         name = objectName
     }
 
+    /// An object that an expression made.
+    package init(object name: String, _ fields: [(String, Value)]) {
+        var table = MapTable()
+        for (key, value) in fields { _ = table.insert(.string(key), value) }
+        self.init(table, objectName: name)
+    }
+
     package var objectName: String? {
         if let name { return name }
         if let schema, case .object(let name) = schema.form { return name }
@@ -121,7 +128,7 @@ package struct MapValue: Sendable {
         }
     }
 
-    func find(_ key: String) -> Value? {
+    package func find(_ key: String) -> Value? {
         if case .fields(let fields) = storage {
             let name = dataName(key)
             return fields[name].map { Value($0, schema(of: name)) }

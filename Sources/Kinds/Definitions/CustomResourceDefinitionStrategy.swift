@@ -81,7 +81,9 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         }
         for (index, version) in versions.enumerated() {
             if let at = place("schema", "validation", index), !version["schema"]["openAPIV3Schema"].isNull {
-                StructuralRules.check(version["schema"]["openAPIV3Schema"], at.child("openAPIV3Schema"), &findings)
+                let (schema, path) = (version["schema"]["openAPIV3Schema"], at.child("openAPIV3Schema"))
+                StructuralRules.check(schema, path, &findings)
+                for error in DefinitionRules.patternErrors(schema, path: "\(path)") + DefinitionRules.errors(schema, path: "\(path)") { findings.add(error) }
             }
             if let at = place("subresources", "subresources", index) { subresources(version["subresources"], at, &findings) }
             if let at = place("additionalPrinterColumns", "additionalPrinterColumns", index) {

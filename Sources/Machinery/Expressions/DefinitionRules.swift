@@ -1,4 +1,5 @@
 import CEL
+import Core
 package import Tree
 
 /// Checks the rules of a definition before it is accepted: that they can be read, fit the schema, and cannot cost too much.
@@ -27,6 +28,27 @@ package struct DefinitionRules {
                 .forbidden(path, tooMuch("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema", check.total, wholeLimit)))
         }
         return check.errors
+    }
+
+    /// Patterns that cannot be read.
+    package static func patternErrors(_ schema: Node, path: String) -> [FieldError] {
+        var errors: [FieldError] = []
+        patterns(schema, path, 0, &errors)
+        return errors
+    }
+
+    private static func patterns(_ schema: Node, _ path: String, _ depth: Int, _ errors: inout [FieldError]) {
+        guard depth < 100, case .map = schema else { return }
+        if let pattern = schema["pattern"].string {
+            do throws(RegularExpression.Failure) { _ = try RegularExpression(pattern) } catch {
+                errors.append(.invalid("\(path).pattern", quoted: pattern, "must be a valid regular expression, but isn't: \(error)"))
+            }
+        }
+        for (name, property) in schema["properties"].fields { patterns(property, "\(path).properties[\(name)]", depth + 1, &errors) }
+        for field in ["items", "additionalProperties", "not"] { patterns(schema[field], "\(path).\(field)", depth + 1, &errors) }
+        for field in ["allOf", "anyOf", "oneOf"] {
+            for (index, part) in schema[field].list.enumerated() { patterns(part, "\(path).\(field)[\(index)]", depth + 1, &errors) }
+        }
     }
 
     private struct Place {
