@@ -59,6 +59,22 @@ import Tree
         #expect(calculation(pods).perPod(30_000, target: 10_000) == .init(replicas: 3, average: 15_000))
     }
 
+    @Test func metricsAreReadFromWhatPodsTell() {
+        let text = """
+            # TYPE latency gauge
+            latency{path="/a b",code="2\\"0"} 1.5
+            latency{path="/c"} 2 1700000000
+            latency_sum 99
+            plain 7
+            odd NaN
+            """
+        #expect(PrometheusText.milliValue(of: "latency", matching: .everything, in: text) == 3500)
+        #expect(PrometheusText.milliValue(of: "latency", matching: LabelSelector(equals: ["path": "/c"]), in: text) == 2000)
+        #expect(PrometheusText.milliValue(of: "plain", matching: .everything, in: text) == 7000)
+        #expect(PrometheusText.milliValue(of: "odd", matching: .everything, in: text) == nil)
+        #expect(PrometheusText.milliValue(of: "lat", matching: .everything, in: text) == nil)
+    }
+
     // MARK: - Behavior
 
     @Test func growthIsLimitedToTwiceAndShrinkingWaits() {

@@ -30,7 +30,8 @@ import Testing
         // The 29th has no half past two.
         let spring = try #require(Timestamp(rfc3339: "2026-03-28T12:00:00Z"))
         #expect(schedule.next(after: spring)?.rfc3339 == "2026-03-30T00:30:00Z")
-        let first = try #require(schedule.next(after: try #require(Timestamp(rfc3339: "2026-10-24T12:00:00Z"))))
+        let autumn = try #require(Timestamp(rfc3339: "2026-10-24T12:00:00Z"))
+        let first = try #require(schedule.next(after: autumn))
         #expect(first.rfc3339 == "2026-10-25T00:30:00Z")
         #expect(schedule.next(after: first)?.rfc3339 == "2026-10-25T01:30:00Z")
     }

@@ -10,8 +10,10 @@ import Testing
         var queue = KeyQueue<String>()
         queue.add("a")
         queue.add("a")
-        #expect(queue.take(now: start) == "a")
-        #expect(queue.take(now: start) == nil)
+        let taken1 = queue.take(now: start)
+        #expect(taken1 == "a")
+        let taken2 = queue.take(now: start)
+        #expect(taken2 == nil)
     }
 
     @Test func whatIsAddedWhileItRunsIsDueAgainWhenItIsDone() {
@@ -19,9 +21,11 @@ import Testing
         queue.add("a")
         _ = queue.take(now: start)
         queue.add("a")
-        #expect(queue.take(now: start) == nil)
+        let taken3 = queue.take(now: start)
+        #expect(taken3 == nil)
         queue.done("a")
-        #expect(queue.take(now: start) == "a")
+        let taken4 = queue.take(now: start)
+        #expect(taken4 == "a")
     }
 
     @Test func failureWaitsAndEachOneTwiceAsLong() throws {
@@ -29,13 +33,16 @@ import Testing
         queue.add("a")
         _ = queue.take(now: start)
         queue.failed("a", now: start)
-        #expect(queue.take(now: start) == nil)
-        let time = queue.nextTime()
-        let first = try #require(time)
-        #expect(queue.take(now: first) == "a")
+        let taken5 = queue.take(now: start)
+        #expect(taken5 == nil)
+        let next = queue.nextTime()
+        let first = try #require(next)
+        let taken6 = queue.take(now: first)
+        #expect(taken6 == "a")
         queue.failed("a", now: first)
-        let second = queue.nextTime()
-        #expect(try #require(second) - first == (first - start) * 2)
+        let later = queue.nextTime()
+        let second = try #require(later)
+        #expect(second - first == (first - start) * 2)
     }
 
     @Test func newsDuringAFailedAttemptAreNotWaitedFor() {
@@ -44,7 +51,8 @@ import Testing
         _ = queue.take(now: start)
         queue.add("a")
         queue.failed("a", now: start)
-        #expect(queue.take(now: start) == "a")
+        let taken7 = queue.take(now: start)
+        #expect(taken7 == "a")
     }
 
     @Test func timesThatHaveComeAreMadeDue() {
@@ -54,6 +62,7 @@ import Testing
         queue.wake(start + .seconds(6))
         let time = queue.nextTime()
         #expect(time == start + .seconds(9))
-        #expect(queue.take(now: start) == "a")
+        let taken8 = queue.take(now: start)
+        #expect(taken8 == "a")
     }
 }
