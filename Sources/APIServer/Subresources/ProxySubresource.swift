@@ -22,6 +22,8 @@ package struct ProxySubresource: SubresourceHandler {
         let store = server.parts.store
         let endpoint = try kind == .pods ? ProxySubresource.pod(place, request.info, store) : ProxySubresource.service(place, request.info, store)
         let (base, tail) = ProxySubresource.split(request.http.path, tailOf: request.info)
+        try await server.admitConnect(
+            request, resource, ConnectOptions.proxy(kind == .pods ? "PodProxyOptions" : "ServiceProxyOptions", path: RequestInfo.unescape(tail[...])))
         let method = request.http.method
         let query = request.http.rawQuery.map { "?\($0)" } ?? ""
         if tail.isEmpty, method == "GET" || method == "HEAD", !Forwarder.isUpgrade(request.http) {
