@@ -65,23 +65,24 @@ let package = Package(
         rank("Store", ["Core", "CSQLite", log]),
         // rank 3
         rank("Schema", ["Core", "Tree", "CAssets"]),
+        rank("CEL", ["Core", "Tree"]),
         rank("OCI", ["Core", "Tree", "Transport", "CZlib", "CZstd", log]),
         rank("HostNetwork", ["Core", "Linux", "Transport", log]),
         // rank 4
-        rank("Machinery", ["Core", "Tree", "Schema"]),
+        rank("Machinery", ["Core", "Tree", "Schema", "CEL"]),
         rank("Containers", ["Core", "Linux", "CLinux", log]),
         // rank 5
-        rank("Kinds", ["Core", "Tree", "Schema", "Machinery"]),
+        rank("Kinds", ["Core", "Tree", "Schema", "CEL", "Machinery"]),
         // rank 6
         rank("Client", ["Core", "Tree", "Schema", "Machinery", "Transport", log]),
         // rank 7
-        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "CEL", "Machinery", "Kinds", "Client", log]),
         rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
         rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
-        rank("ImageBuilder", ["Core", "Tree", "Linux", "OCI", "Containers", log]),
+        rank("ImageBuilder", ["Core", "Tree", "Transport", "OCI", log]),
         // rank 8
         rank("Platform", [
             "Core", "Tree", "Linux", "Transport", "Store", "Schema", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", "APIServer",
@@ -99,15 +100,22 @@ let package = Package(
         // The sandbox init alone, for tests that must not re-execute their own runner.
         .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
 
+        // Sends the same requests to two servers and compares; the answers of upstream are recorded beside.
+        .target(name: "Differential", dependencies: ["Core", "Tree"], path: "Tests/Differential/Kit", swiftSettings: swift),
+        .executableTarget(
+            name: "differential-tool", dependencies: ["Differential", "Core", "Tree", "Transport"], path: "Tests/Differential/Tool", swiftSettings: swift),
+
         tests("ArchitectureTests", ["Core"]),
-        tests("CommandTests", ["jangada", "Platform", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        tests("CommandTests", ["jangada", "Platform", "Linux", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        tests("ClusterTests", ["jangada", "Platform", "Transport", "Linux", "Tree", "Core"]),
         tests("CoreTests", ["Core"]),
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
+        tests("CELTests", ["CEL", "Tree", "Core"]),
         tests("OCITests", ["OCI", "Transport", "Tree", "Core"]),
-        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Tree", "Core"]),
-        tests("MachineryTests", ["Machinery", "Schema", "Tree", "Core"]),
+        tests("ImageBuilderTests", ["ImageBuilder", "OCI", "Transport", "Tree", "Core"]),
+        tests("MachineryTests", ["Machinery", "CEL", "Schema", "Tree", "Core"]),
         tests("KindsTests", ["Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("ImageRegistryTests", ["ImageRegistry", "OCI", "Transport", "Tree", "Core"]),
         tests("TransportTests", ["Transport", "Core"] + nio),
@@ -115,12 +123,13 @@ let package = Package(
         tests("HostNetworkTests", ["HostNetwork", "Linux", "Core"]),
         tests(
             "KubeletTests",
-            ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "Linux", "Tree", "Core", "sandbox-probe"]),
+            ["Kubelet", "APIServer", "Store", "Client", "Containers", "HostNetwork", "OCI", "Kinds", "Machinery", "Schema", "Transport", "ImageRegistry", "Linux", "Tree", "Core", "sandbox-probe"]),
         tests(
             "PlatformNetworkTests", ["Platform", "HostNetwork", "APIServer", "Store", "Client", "Controllers", "Machinery", "Schema", "Linux", "Tree", "Core"]),
+        tests("PlatformBuildTests", ["Platform", "ImageBuilder", "OCI", "HostNetwork", "Containers", "Linux", "Core", "sandbox-probe"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
-        tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("APIServerTests", ["APIServer", "Differential", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         tests("MetricsTests", ["APIServer", "Client", "Transport", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),

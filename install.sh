@@ -107,6 +107,7 @@ prepare() {
 put() {
     local source=$1 target=$2 mode=$3
     if cmp -s "$source" "$target"; then return 0; fi
+    changed=yes
     mkdir -p "$(dirname "$target")"
     install -m "$mode" "$source" "$target.new"
     mv "$target.new" "$target"
@@ -125,8 +126,24 @@ build() {
         mv "$stripped.new" "$stripped"
     fi
     Images/build
+    changed=no
     put "$stripped" "$prefix/bin/jangada" 755
+    replaced=$changed
     say "$prefix/bin/jangada: $(du -h --apparent-size "$prefix/bin/jangada" | cut -f1)"
+}
+
+# A daemon goes on as the program that it was started from. Its containers do not notice that it is replaced.
+restart() {
+    local root name
+    for root in /var/lib/jangada /var/lib/jangada-*; do
+        [ -e "$root/settings.json" ] || continue
+        name=jangada
+        [ "$root" = /var/lib/jangada ] || name=${root#/var/lib/jangada-}
+        "$prefix/bin/jangada" status --name "$name" >/dev/null 2>&1 || continue
+        say "Restarting the daemon of the cluster $name; its containers go on ..."
+        "$prefix/bin/jangada" down --keep --name "$name"
+        "$prefix/bin/jangada" up --no-kubeconfig --name "$name"
+    done
 }
 
 completions() {
@@ -153,6 +170,7 @@ prepare
 build
 completions
 images
+[ "$replaced" = no ] || restart
 if [ "$demo" = yes ]; then
     rm -rf "$scratch"
     exec "$prefix/bin/jangada" demo --images "$prefix/share/jangada/Images"

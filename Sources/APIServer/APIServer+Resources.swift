@@ -29,6 +29,7 @@ extension APIServer {
                 return try await handler.handle(request, resource, self)
             }
         }
+        if let words = APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] { request.warn(words) }
         if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         if info.name.isEmpty, info.verb == "update" || info.verb == "patch" { throw APIError.methodNotAllowed }
         switch info.verb {
@@ -43,6 +44,12 @@ extension APIServer {
         default: throw APIError.methodNotAllowed
         }
     }
+
+    /// What upstream's servers say with every answer about a resource on its way out.
+    private static let deprecations = [
+        "/v1/endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        "/v1/componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+    ]
 
     private func namespace(_ request: APIRequest, _ resource: ServedResource) -> String { resource.isNamespaced ? request.info.namespace : "" }
 
@@ -138,7 +145,10 @@ extension APIServer {
         let bytes = try await RequestBody.read(request)
         let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
         let info = request.info
-        if patch.kind == .apply { return try await apply(request, resource, patch.configuration, context, rendering) }
+        if patch.kind == .apply {
+            try strict(patch, context)
+            return try await apply(request, resource, patch.configuration, context, rendering)
+        }
         if context.options.force != nil {
             throw WriteOptions.invalid(.forbidden("force", "may not be specified for non-apply patch"))
         }
@@ -152,7 +162,7 @@ extension APIServer {
                 throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
             }
             var object: Node
-            do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, warn: context.warn) } catch {
+            do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, besides: patch.duplicates, warn: context.warn) } catch {
                 // The same finding, as upstream words it for patches.
                 let parts = error.message.split(separator: "cannot be handled as a \(resource.kind): ", maxSplits: 1)
                 throw parts.count == 2 ? patch.refusal(patched, String(parts[1])) : error
@@ -164,6 +174,17 @@ extension APIServer {
         let written = try await writer.update(
             resource, namespace: namespace(request, resource), name: info.name, subresource: info.subresource, context, change)
         try await respond(request, written, rendering)
+    }
+
+    /// Keys that a configuration has twice.
+    private func strict(_ patch: PatchVerb, _ context: WriteContext) throws(APIError) {
+        for text in patch.duplicates {
+            switch context.options.fieldValidation {
+            case .strict: throw APIError.badRequest("error strict decoding YAML: \(text)")
+            case .warn: context.warn(text)
+            case .ignore: return
+            }
+        }
     }
 
     private func apply(

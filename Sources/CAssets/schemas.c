@@ -145,3 +145,12 @@ static const jangada_asset jangada_schemas[] = {
 const size_t jangada_schema_count = sizeof(jangada_schemas) / sizeof(jangada_schemas[0]);
 
 jangada_asset jangada_schema(size_t index) { return jangada_schemas[index]; }
+
+static const unsigned char descriptions[] = {
+#embed "Schema/descriptions.txt"
+};
+
+jangada_asset jangada_descriptions(void) {
+    jangada_asset asset = {"descriptions.txt", descriptions, sizeof(descriptions)};
+    return asset;
+}

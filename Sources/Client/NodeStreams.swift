@@ -70,6 +70,21 @@ package struct NodeStats: Sendable, Equatable {
     }
 }
 
+/// An answer of a node's own HTTP endpoint.
+package struct NodeAnswer: Sendable, Equatable {
+    package var status: Int
+    package var contentType: String
+    package var body: [UInt8]
+
+    package init(status: Int = 200, contentType: String = "text/plain; charset=utf-8", body: [UInt8]) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+    }
+
+    package static let notFound = NodeAnswer(status: 404, body: Array("404 page not found\n".utf8))
+}
+
 /// What the API server asks of a node, on behalf of whoever asks it. `pod` is the object as the API has it; errors are `APIError`s.
 package protocol NodeStreams: Sendable {
     /// The log in chunks of whole lines; ends with the log, or (following) with the container. `container` must be named.
@@ -82,4 +97,6 @@ package protocol NodeStreams: Sendable {
     /// Returns when the client has gone.
     func portForward(_ pod: Node, session: PortForwardSession) async
     func stats() async -> NodeStats
+    /// What `nodes/proxy` leads to: `/pods`, `/stats/summary`, `/configz`, `/healthz`.
+    func endpoint(_ path: String) async -> NodeAnswer
 }

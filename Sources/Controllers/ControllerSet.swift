@@ -22,6 +22,10 @@ package struct ControllerSet: Sendable {
         package var disabled: Set<String> = []
         /// What makes the volumes of the StorageClasses that name it.
         package var volumeProviders: [any VolumeProvider] = []
+        /// Nil leaves autoscalers to others.
+        package var scaling: (any ScalingSource)?
+        /// Nil leaves certificate requests to others.
+        package var issuer: (any CertificateIssuer)?
         package var time: any TimeSource = SystemTime()
         package init() {}
     }
@@ -38,6 +42,9 @@ package struct ControllerSet: Sendable {
         for controller in ControllerSet.controllers(options) { add(controller) }
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
+        add(ResourceQuotas(served: options.deletable))
+        if let issuer = options.issuer { add(CertificateSigner(issuer)) }
+        if let scaling = options.scaling { add(HorizontalPodAutoscalers(scaling)) }
         add(VolumeReclaimer())
         add(ClaimProtection())
         add(VolumeProtection())
@@ -55,8 +62,8 @@ package struct ControllerSet: Sendable {
         [
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
-            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(),
+            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
+            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), CertificateCleaner(),
         ]
     }
 

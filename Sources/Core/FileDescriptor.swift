@@ -159,6 +159,13 @@ extension FileDescriptor {
         return false
     }
 
+    /// Takes the advisory lock of the whole file and waits for it; it ends with the descriptor.
+    package func lock() throws(SystemFailure) {
+        while flock(raw, LOCK_EX) != 0 {
+            guard errno == EINTR else { throw SystemFailure("flock", "descriptor \(raw)") }
+        }
+    }
+
     package func setPermissions(_ mode: UInt32) throws(SystemFailure) {
         guard fchmod(raw, mode) == 0 else { throw SystemFailure("fchmod", "descriptor \(raw)") }
     }

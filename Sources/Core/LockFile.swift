@@ -12,11 +12,18 @@ package struct LockFile: ~Copyable, Sendable {
 
     private let descriptor: Int32
 
-    package init(_ path: String) throws(Failure) {
+    /// `patient` asks a few times over a tenth of a second, for locks that others only look at.
+    package init(_ path: String, patient: Bool = false) throws(Failure) {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw .system(SystemFailure("open", path)) }
+        var attempts = patient ? 5 : 0
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             if errno == EINTR { continue }
+            if errno == EWOULDBLOCK, attempts > 0 {
+                attempts -= 1
+                usleep(20_000)
+                continue
+            }
             let failure: Failure =
                 errno == EWOULDBLOCK ? .held(by: LockFile.holder(descriptor)) : .system(SystemFailure("flock", path))
             close(descriptor)
@@ -26,6 +33,15 @@ package struct LockFile: ~Copyable, Sendable {
         let text = Array("\(getpid())\n".utf8)
         // A full disk must not keep the owner from starting: the pid is a courtesy.
         if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, text, text.count, 0) }
+    }
+
+    /// Whether somebody holds the lock, and who says so in the file. Looking takes a shared lock for a moment.
+    package static func look(_ path: String) -> (isHeld: Bool, pid: Int32?) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return (false, nil) }
+        defer { close(descriptor) }
+        if flock(descriptor, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK { return (false, nil) }
+        return (true, holder(descriptor))
     }
 
     deinit {

@@ -71,6 +71,8 @@ package final class HostLink: Sendable {
             try routes.apply { $0.deleteLink(.index(link.index)) }
         }
         try switchRoutes.apply {
+            // Its other end went to some other namespace, as when the daemon was started in another one before.
+            $0.deleteLink(.name(plan.link))
             $0.addVeth(
                 .init(name: plan.link, mac: HardwareAddress.of(plan.hostAddress, end: 1), master: bridge),
                 peer: .init(name: plan.link, namespace: host.descriptor, mac: HardwareAddress.of(plan.hostAddress)), mtu: plan.mtu)

@@ -57,7 +57,7 @@ package struct NetworkPlan: Sendable, Equatable {
     private func keeping(_ address: IPAddress, _ routes: [RouteNetlink.Route]) -> NetworkPlan {
         var plan = self
         plan.nodeRange = IPPrefix(address, length: nodeRange.length)
-        plan.loadBalancerRange = IPPrefix(IPAddress(v4: address.v4 & 0xFFFF_0000 | 0xFF00), length: loadBalancerRange.length)
+        plan.loadBalancerRange = loadBalancerRange.moved(to: address.v4 >> 16)
         let toPods = routes.first { $0.protocolID == RouteBatch.routeProtocol && $0.gateway != nil && $0.destination.length > podRange.length }
         if let toPods { plan.podRange = IPPrefix(toPods.destination.base, length: podRange.length) }
         return plan
@@ -72,13 +72,12 @@ package struct NetworkPlan: Sendable, Equatable {
         nodes += own
         nodes += NetworkPlan.unusual
         let node = nodes.first {
-            isFree(IPPrefix(IPAddress(v4: $0 << 16), length: nodeRange.length))
-                && isFree(IPPrefix(IPAddress(v4: $0 << 16 | 0xFF00), length: loadBalancerRange.length))
+            isFree(nodeRange.moved(to: $0)) && isFree(loadBalancerRange.moved(to: $0))
         }
         guard let node else { return nil }
         var plan = self
-        plan.nodeRange = IPPrefix(IPAddress(v4: node << 16), length: nodeRange.length)
-        plan.loadBalancerRange = IPPrefix(IPAddress(v4: node << 16 | 0xFF00), length: loadBalancerRange.length)
+        plan.nodeRange = nodeRange.moved(to: node)
+        plan.loadBalancerRange = loadBalancerRange.moved(to: node)
         var pods: [UInt32] = [podRange.base.v4 >> 16]
         pods += (200..<244 as Range<UInt32>).map { (second: UInt32) -> UInt32 in 0x0A00 | second }
         pods += NetworkPlan.unusual.filter { $0 != node }
@@ -89,4 +88,9 @@ package struct NetworkPlan: Sendable, Equatable {
 
     /// For machines whose own network is all of 10.0.0.0/8: ranges that RFC 2544 and 6598 keep from the world.
     private static let unusual: [UInt32] = [198 << 8 | 18, 198 << 8 | 19, 100 << 8 | 96, 100 << 8 | 97]
+}
+
+extension IPPrefix {
+    /// The same range with other first sixteen bits.
+    fileprivate func moved(to first: UInt32) -> IPPrefix { IPPrefix(IPAddress(v4: first << 16 | base.v4 & 0xFFFF), length: length) }
 }

@@ -4,7 +4,7 @@ import Tree
 
 extension BuildRun {
     mutating func copy(_ instruction: Instruction, _ words: Words, _ state: inout StageState, _ progress: BuildProgress.Step) async throws {
-        let known: Set<String> = ["from", "chown", "chmod", "link"]
+        let known: Set<String> = instruction.keyword == "ADD" ? ["chown", "chmod", "link", "checksum"] : ["from", "chown", "chmod", "link"]
         if let unknown = instruction.flags.keys.first(where: { !known.contains($0) }) {
             throw BuildError(instruction.line, "unknown flag: --\(unknown)")
         }
@@ -36,7 +36,20 @@ extension BuildRun {
         }
         var plan = CopyPlan(line: instruction.line, owner: owner, mode: mode, ignore: instruction.flag("from") == nil ? ignore : nil)
         let place = try destination(last, state, rootfs, &plan)
-        for source in sources { try add(source, instruction, words, tree, place, &plan) }
+        let scratch = try builder.layers.scratch()
+        defer { try? FileSystem.removeTree(scratch) }
+        for (number, source) in sources.enumerated() {
+            if instruction.keyword == "ADD", RemoteFile.isOne(source) {
+                let checksum = try instruction.flag("checksum").map { try words.expand($0) }
+                let file = try await RemoteFile.fetch(source, to: "\(scratch)/\(number)", checksum: checksum, line: instruction.line)
+                guard !place.isDirectory || !file.name.isEmpty else {
+                    throw BuildError(instruction.line, "cannot determine filename for source \(source)")
+                }
+                plan.add(remote: file, to: place.isDirectory ? place.below(file.name) : place.path)
+            } else {
+                try add(source, instruction, words, tree, place, &plan)
+            }
+        }
         let key = ContentDigest(of: Array("\(state.key)\0COPY\0\(try plan.digest())".utf8))
         let finished = plan
         let content = builder.images.content
@@ -56,6 +69,8 @@ extension BuildRun {
         /// Below the root, without leading slash.
         let path: String
         let isDirectory: Bool
+
+        func below(_ name: String) -> String { path.isEmpty ? name : "\(path)/\(name)" }
     }
 
     /// Resolves links of the image on the way, and plans the directories that are missing.
@@ -81,17 +96,16 @@ extension BuildRun {
     private func add(
         _ source: String, _ instruction: Instruction, _ words: Words, _ tree: LayeredTree, _ place: Place, _ plan: inout CopyPlan
     ) throws {
-        func below(_ name: String) -> String { place.path.isEmpty ? name : "\(place.path)/\(name)" }
         if source.hasPrefix("<<") {
             let name = source.dropFirst(2).drop { $0 == "-" }.filter { $0 != "\"" && $0 != "'" }
             guard let document = instruction.heredocs.first(where: { $0.name == name }) else {
                 throw BuildError(instruction.line, "no heredoc \(name)")
             }
             let text = document.expands ? try words.expandDocument(document.content) : document.content
-            return plan.add(bytes: Array(text.utf8), to: place.isDirectory ? below(document.name) : place.path)
+            return plan.add(bytes: Array(text.utf8), to: place.isDirectory ? place.below(document.name) : place.path)
         }
         if instruction.keyword == "ADD", source.contains("://") || source.hasPrefix("git@") {
-            throw BuildError(instruction.line, "ADD of a remote source is not supported: \(source)")
+            throw BuildError(instruction.line, "ADD of a repository is not supported: \(source)")
         }
         let matches = try expandPattern(source, tree, plan.ignore)
         guard !matches.isEmpty else {
@@ -108,7 +122,7 @@ extension BuildRun {
             } else if instruction.keyword == "ADD", try isArchive(found.file) {
                 plan.addArchive(found.file, to: place.path)
             } else {
-                try plan.add(found, of: tree, to: place.isDirectory ? below(name) : place.path)
+                try plan.add(found, of: tree, to: place.isDirectory ? place.below(name) : place.path)
             }
         }
     }

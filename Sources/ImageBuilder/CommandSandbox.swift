@@ -27,4 +27,48 @@ package struct SandboxCommand: Sendable {
     package let input: [UInt8]
     /// `default`, `none` or `host`.
     package let network: String
+    /// What `--mount` asks for; nothing of it becomes part of the layer.
+    package let mounts: [SandboxMount]
+}
+
+/// What stands at a path while a command runs, in place of what the layers have there.
+package struct SandboxMount: Sendable {
+    package enum Content: Sendable {
+        /// Of the machine, made for this command.
+        case path(String, isDirectory: Bool)
+        case cache(Cache)
+        /// Empty, in memory.
+        case temporary(size: Int64?)
+        case secret(Secret)
+    }
+
+    /// A directory that later commands find again as this one leaves it.
+    package struct Cache: Sendable {
+        package let id: String
+        package let sharing: Sharing
+        package let mode: UInt32
+        package let user: UInt32
+        package let group: UInt32
+    }
+
+    /// What two commands that name one cache at a time get: both the same, the second another, or the second waits.
+    package enum Sharing: String, Sendable { case shared, `private`, locked }
+
+    /// A file that is never on disk.
+    package struct Secret: Sendable {
+        package let value: [UInt8]
+        package let mode: UInt32
+        package let user: UInt32
+        package let group: UInt32
+    }
+
+    package let target: String
+    package let content: Content
+    package let readOnly: Bool
+
+    init(target: String, _ content: Content, readOnly: Bool = false) {
+        self.target = target
+        self.content = content
+        self.readOnly = readOnly
+    }
 }

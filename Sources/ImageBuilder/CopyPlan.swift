@@ -20,6 +20,8 @@ struct CopyPlan {
     let owner: (user: UInt32, group: UInt32)?
     let mode: UInt32?
     let ignore: IgnoreRules?
+    /// Whose the files were; otherwise they are root's.
+    var keepsOwners = false
 
     init(line: Int, owner: (user: UInt32, group: UInt32)?, mode: UInt32?, ignore: IgnoreRules?) {
         self.line = line
@@ -30,6 +32,11 @@ struct CopyPlan {
 
     mutating func add(bytes: [UInt8], to path: String) {
         items.append(Item(entry: entry(path, .regular, 0o644, nil, size: Int64(bytes.count)), source: .bytes(bytes)))
+    }
+
+    /// Readable by its owner alone, as docker has it.
+    mutating func add(remote file: RemoteFile, to path: String) {
+        items.append(Item(entry: entry(path, .regular, 0o600, nil, size: file.size), source: .file(file.path)))
     }
 
     mutating func addArchive(_ file: String, to path: String) {
@@ -89,8 +96,8 @@ struct CopyPlan {
     private func entry(_ path: String, _ kind: TarEntry.Kind, _ mode: UInt32, _ status: FileStatus?, size: Int64 = 0) -> TarEntry {
         // No time of the context: the same content gives the same layer on every machine.
         TarEntry(
-            path: path, kind: kind, mode: kind == .symlink ? 0o777 : self.mode ?? mode, user: owner?.user ?? 0, group: owner?.group ?? 0,
-            size: size)
+            path: path, kind: kind, mode: kind == .symlink ? 0o777 : self.mode ?? mode,
+            user: owner?.user ?? (keepsOwners ? status?.user : nil) ?? 0, group: owner?.group ?? (keepsOwners ? status?.group : nil) ?? 0, size: size)
     }
 
     /// Of everything that ends up in the layer.

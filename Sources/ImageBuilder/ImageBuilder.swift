@@ -14,6 +14,8 @@ package struct BuildRequest: Sendable {
     package var arguments: [String: String] = [:]
     package var labels: [String: String] = [:]
     package var tags: [String] = []
+    /// What `RUN --mount=type=secret` may have, by id. Of no step's key and in no layer.
+    package var secrets: [String: [UInt8]] = [:]
     package var platform: Platform = .host
     package var usesCache = true
 

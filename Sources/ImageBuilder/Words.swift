@@ -99,6 +99,8 @@ struct Words {
         while let c = scanner.next() {
             if c == "{" { depth += 1 }
             if c == "}" { depth -= 1 }
+            // Each level is read by a call within a call.
+            guard depth <= 32 else { throw BuildError(line, "substitutions are nested too deeply") }
             if depth == 0 { return try substitute(name, body) }
             body.append(c)
         }

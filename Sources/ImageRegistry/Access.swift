@@ -70,7 +70,7 @@ final class Access: Sendable {
         guard let header else { return .anonymous }
         if let basic = Access.basic(header) {
             guard let found = directory.authenticate(user: basic.user, token: basic.token) else {
-                throw RegistryError(.unauthorized, "incorrect username or password")
+                throw RegistryError(.unauthorized)
             }
             return .credential(found)
         }

@@ -1,4 +1,4 @@
-import Core
+package import Core
 package import OCI
 import Synchronization
 import Tree
@@ -6,7 +6,8 @@ import Tree
 /// A manifest that a repository holds.
 struct StoredManifest: Sendable, Hashable {
     let descriptor: Descriptor
-    /// What it needs: its config and layers, or manifests.
+    /// What it needs and the repository had when it came: its config and layers, or manifests. Never what it merely names: by that a
+    /// pusher could read other repositories' content.
     let children: [ContentDigest]
     let subject: ContentDigest?
 }
@@ -27,16 +28,20 @@ struct Repository: Sendable, Equatable {
 package final class RepositoryStore: Sendable {
     package let content: ContentStore
     private let root: String
+    private let clock: any TimeSource
     private let state: Mutex<State>
+    /// How long a blob waits for its manifest: longer than any push.
+    static let patience = Duration.seconds(86400)
 
     private struct State: Sendable {
         var repositories: [String: Repository] = [:]
-        /// Uploaded or mounted, not yet in a manifest. Forgotten by a restart, after which clients upload once more.
-        var loose: [String: Set<ContentDigest>] = [:]
+        /// Uploaded or mounted, not yet in a manifest, and when. Forgotten by a restart, after which clients upload once more.
+        var loose: [String: [ContentDigest: Timestamp]] = [:]
     }
 
-    package init(root: String, content: ContentStore) throws {
+    package init(root: String, content: ContentStore, clock: any TimeSource = SystemTime()) throws {
         self.content = content
+        self.clock = clock
         self.root = "\(root)/repositories"
         try FileSystem.makeDirectories(self.root)
         var repositories: [String: Repository] = [:]
@@ -53,44 +58,49 @@ package final class RepositoryStore: Sendable {
     /// Whether a reader of the repository may have the blob.
     func holds(_ digest: ContentDigest, in name: String) -> Bool {
         state.withLock { state in
-            state.loose[name]?.contains(digest) == true || state.repositories[name]?.holds(digest) == true
+            state.loose[name]?[digest] != nil || state.repositories[name]?.holds(digest) == true
         } && content.contains(digest)
     }
 
-    func addLoose(_ digest: ContentDigest, to name: String) { state.withLock { _ = $0.loose[name, default: []].insert(digest) } }
+    func addLoose(_ digest: ContentDigest, to name: String) { state.withLock { $0.loose[name, default: [:]][digest] = clock.now() } }
 
     func removeLoose(_ digest: ContentDigest, from name: String) -> Bool {
-        state.withLock { $0.loose[name]?.remove(digest) != nil }
+        state.withLock { $0.loose[name]?.removeValue(forKey: digest) != nil }
     }
 
     /// Adds a manifest, under tags if given. Its content must be in this repository already.
     func put(_ bytes: [UInt8], mediaType: String, digest: ContentDigest, tags: [String], in name: String) throws -> StoredManifest {
         let manifest = try Manifest(bytes, mediaType: mediaType)
         let isIndex = if case .index = manifest { true } else { false }
-        for child in manifest.children where !MediaType.isForeignLayer(child.mediaType) || child.urls.isEmpty {
+        var children: [ContentDigest] = []
+        for child in manifest.children {
             let here = isIndex ? self[name]?.manifests[child.digest] != nil : holds(child.digest, in: name)
             // Touched, so that a collection now under way spares it until the manifest is recorded.
             guard here, let size = content.touch(child.digest) else {
                 // Clients push only some platforms of an index; what is absent is absent for pulls as well.
-                if isIndex { continue }
+                if isIndex || (MediaType.isForeignLayer(child.mediaType) && !child.urls.isEmpty) { continue }
                 throw RegistryError(.manifestBlobUnknown, detail: ["digest": .string(child.digest.description)])
             }
             guard size == child.size else {
                 throw RegistryError(.manifestInvalid, "\(child.digest) has \(size) bytes, not \(child.size)", detail: .null)
             }
+            children.append(child.digest)
         }
         try content.put(bytes, expected: digest)
         let stored = StoredManifest(
             descriptor: Descriptor(
                 mediaType: mediaType, digest: digest, size: Int64(bytes.count), annotations: manifest.annotations,
                 artifactType: manifest.artifactType),
-            children: manifest.children.map(\.digest), subject: manifest.subject?.digest)
+            children: children, subject: manifest.subject?.digest)
         try change(name) { repository in
             repository.manifests[digest] = stored
             for tag in tags { repository.tags[tag] = digest }
         }
         // Now the manifest itself keeps them.
-        state.withLock { $0.loose[name]?.subtract(stored.children) }
+        state.withLock { state in
+            for child in stored.children { state.loose[name]?[child] = nil }
+            if state.loose[name]?.isEmpty == true { state.loose[name] = nil }
+        }
         return stored
     }
 
@@ -115,15 +125,19 @@ package final class RepositoryStore: Sendable {
             try state.withLock { state in
                 try FileSystem.unlink(file(name))
                 state.repositories[name] = nil
-                state.loose[name] = nil
             }
         }
+        // Also of repositories that never got a manifest: the next registry of that name is somebody else's.
+        state.withLock { state in state.loose = state.loose.filter { !$0.key.hasPrefix(registry + "/") } }
     }
 
     /// What the repositories keep alive, for the collection of the shared store.
     package func live() -> Set<ContentDigest> {
-        state.withLock { state in
-            var live: Set<ContentDigest> = []
+        let threshold = clock.now() + (.zero - RepositoryStore.patience)
+        return state.withLock { state in
+            // A push may take long between its first blob and its manifest. What was given up ends with the day.
+            state.loose = state.loose.mapValues { $0.filter { $0.value > threshold } }.filter { !$0.value.isEmpty }
+            var live = Set(state.loose.values.flatMap(\.keys))
             for repository in state.repositories.values {
                 for (digest, manifest) in repository.manifests {
                     live.insert(digest)

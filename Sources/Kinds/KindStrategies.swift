@@ -61,15 +61,22 @@ package enum KindStrategies {
         "/Endpoints": EndpointsStrategy(),
         "discovery.k8s.io/EndpointSlice": EndpointSliceStrategy(),
         "networking.k8s.io/Ingress": IngressStrategy(),
-        "networking.k8s.io/IngressClass": FixedFieldsStrategy([["spec", "controller"]]) { $0.hasGeneration = true },
+        "networking.k8s.io/IngressClass": IngressClassStrategy(),
         "networking.k8s.io/NetworkPolicy": NetworkPolicyStrategy(),
-        "networking.k8s.io/IPAddress": FixedFieldsStrategy([["spec", "parentRef"]]),
+        "networking.k8s.io/IPAddress": IPAddressStrategy(),
+        "networking.k8s.io/ServiceCIDR": ServiceCIDRStrategy(),
     ]
 
     private static let fixed = { @Sendable (traits: inout KindTraits) in
         traits.hasGeneration = true
         traits.allowsUnconditionalUpdate = false
     }
+
+    private static let policy: KindTraits = {
+        var traits = KindTraits()
+        fixed(&traits)
+        return traits
+    }()
 
     private static let cluster: [String: any KindStrategy] = [
         "coordination.k8s.io/Lease": LeaseStrategy(),
@@ -79,27 +86,23 @@ package enum KindStrategies {
         "rbac.authorization.k8s.io/RoleBinding": RoleBindingStrategy(isNamespaced: true),
         "rbac.authorization.k8s.io/ClusterRoleBinding": RoleBindingStrategy(isNamespaced: false),
         "certificates.k8s.io/CertificateSigningRequest": SigningRequestStrategy(),
-        "node.k8s.io/RuntimeClass": FixedFieldsStrategy([["handler"]]) { $0.allowsCreateOnUpdate = true; $0.allowsUnconditionalUpdate = false },
-        "flowcontrol.apiserver.k8s.io/FlowSchema": traits { $0.hasGeneration = true },
-        "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": traits { $0.hasGeneration = true },
+        "node.k8s.io/RuntimeClass": RuntimeClassStrategy(),
+        "flowcontrol.apiserver.k8s.io/FlowSchema": FlowSchemaStrategy(),
+        "flowcontrol.apiserver.k8s.io/PriorityLevelConfiguration": PriorityLevelStrategy(),
         "apiextensions.k8s.io/CustomResourceDefinition": CustomResourceDefinitionStrategy(),
         "apiregistration.k8s.io/APIService": traits { $0.allowsUnconditionalUpdate = false },
         "admissionregistration.k8s.io/ValidatingWebhookConfiguration": traits(fixed),
         "admissionregistration.k8s.io/MutatingWebhookConfiguration": traits(fixed),
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": traits(fixed),
-        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": traits(fixed),
-        "admissionregistration.k8s.io/MutatingAdmissionPolicy": traits(fixed),
-        "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding": traits(fixed),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicy": ValidatingPolicyStrategy(traits: policy),
+        "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding": PolicyBindingStrategy(traits: policy, isValidating: true),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicy": MutatingPolicyStrategy(traits: policy),
+        "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding": PolicyBindingStrategy(traits: policy, isValidating: false),
         "storage.k8s.io/StorageClass": StorageClassStrategy(),
-        "storage.k8s.io/VolumeAttributesClass": FixedFieldsStrategy([["driverName"], ["parameters"]]) { $0.returnsDeletedObject = true },
-        "storage.k8s.io/CSIDriver": FixedFieldsStrategy([["spec", "attachRequired"], ["spec", "volumeLifecycleModes"]]) {
-            $0.hasGeneration = true
-            $0.returnsDeletedObject = true
-            $0.allowsUnconditionalUpdate = false
-        },
-        "storage.k8s.io/CSINode": traits { $0.returnsDeletedObject = true; $0.allowsUnconditionalUpdate = false },
-        "storage.k8s.io/CSIStorageCapacity": FixedFieldsStrategy([["nodeTopology"], ["storageClassName"]]) { $0.allowsUnconditionalUpdate = false },
-        "storage.k8s.io/VolumeAttachment": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true; $0.allowsUnconditionalUpdate = false },
+        "storage.k8s.io/VolumeAttributesClass": VolumeAttributesClassStrategy(),
+        "storage.k8s.io/CSIDriver": CSIDriverStrategy(),
+        "storage.k8s.io/CSINode": CSINodeStrategy(),
+        "storage.k8s.io/CSIStorageCapacity": CSIStorageCapacityStrategy(),
+        "storage.k8s.io/VolumeAttachment": VolumeAttachmentStrategy(),
         "resource.k8s.io/DeviceClass": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
         "resource.k8s.io/ResourceClaim": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },
         "resource.k8s.io/ResourceClaimTemplate": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },

@@ -48,6 +48,8 @@ package struct KindTraits: Sendable {
     package var hasSpecFinalizers = false
     /// A first write cannot bring a status.
     package var dropsStatusOnCreate = true
+    /// Fields, without indexes, that the table asks for and upstream's validation does not.
+    package var uncheckedFields: Set<String> = []
     /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.
     package var gracePeriod: (@Sendable (Node) -> Int64)?
     package init() {}

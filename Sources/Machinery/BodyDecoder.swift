@@ -30,7 +30,8 @@ package struct BodyDecoder: Sendable {
         guard let id = canonical.graph.message(of: kind) else { throw .internalError("no message for \(kind)") }
         if syntax == .protobuf { return Body(object: try protobuf(bytes, kind, id), warnings: []) }
         var complaints: [String] = []
-        let node = try parse(bytes, syntax, kind, &complaints)
+        var duplicates: [NodePath] = []
+        let node = try parse(bytes, syntax, kind, &complaints, &duplicates)
         let found = try gvk(of: node, default: kind, bytes)
         try check(found, kind)
         var decoded: Canonical.Decoded
@@ -41,7 +42,7 @@ package struct BodyDecoder: Sendable {
         }
         decoded.node["apiVersion"] = .string(kind.apiVersion)
         decoded.node["kind"] = .string(kind.kind)
-        complaints += decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+        complaints += Self.findings(unknown: decoded.unknown, duplicates: duplicates, in: node)
         switch validation {
         case .ignore: return Body(object: decoded.node, warnings: [])
         case .warn: return Body(object: decoded.node, warnings: complaints)
@@ -61,17 +62,44 @@ package struct BodyDecoder: Sendable {
         NodePath(path.steps.map { if case .entry(let key) = $0 { .key(key) } else { $0 } }).description
     }
 
+    /// What strict reading finds, in the order of the document.
+    package static func findings(unknown: [NodePath], duplicates: [NodePath], in node: Node) -> [String] {
+        guard !unknown.isEmpty || !duplicates.isEmpty else { return [] }
+        var all = unknown.map { (place(of: $0, in: node), "unknown field \(NodePath.quoted(dotted($0)))") }
+        all += duplicates.map { (place(of: $0, in: node), "duplicate field \(NodePath.quoted($0.description))") }
+        if !duplicates.isEmpty { all.sort { $0.0.lexicographicallyPrecedes($1.0) } }
+        return all.map(\.1)
+    }
+
+    /// The number of each step among its siblings.
+    private static func place(of path: NodePath, in node: Node) -> [Int] {
+        var node = node
+        return path.steps.map { step in
+            switch step {
+            case .key(let key), .entry(let key):
+                let index = node.fields.index(of: key) ?? 0
+                node = node[key]
+                return index
+            case .index(let index):
+                node = node[index]
+                return index
+            }
+        }
+    }
+
     // MARK: Steps
 
-    private func parse(_ bytes: [UInt8], _ syntax: Syntax, _ kind: GroupVersionKind, _ complaints: inout [String]) throws(APIError) -> Node {
+    private func parse(
+        _ bytes: [UInt8], _ syntax: Syntax, _ kind: GroupVersionKind, _ complaints: inout [String], _ duplicates: inout [NodePath]
+    ) throws(APIError) -> Node {
         do throws(SyntaxError) {
             if syntax == .yaml {
                 let (node, duplicates) = try YAMLReader.readStrict(bytes)
                 if !duplicates.isEmpty { complaints.append("yaml: unmarshal errors:\n" + duplicates.map { "  \($0)" }.joined(separator: "\n")) }
                 return node
             }
-            let (node, duplicates) = try JSONReader.readStrict(bytes)
-            complaints += duplicates.map { "duplicate field \(NodePath.quoted($0.description))" }
+            let (node, found) = try JSONReader.readStrict(bytes)
+            duplicates = found
             return node
         } catch {
             let why = syntax == .yaml ? error.message : "couldn't get version/kind; json parse error: \(error.message)"

@@ -91,19 +91,19 @@ package final class Canonical: Sendable {
 // MARK: - Walk
 
 extension Canonical {
-    private struct Walk {
+    struct Walk {
         let canonical: Canonical
         var unknown: [NodePath] = []
-        private var path: [NodePath.Step] = []
-        private var structs: [MessageID] = []
-        private var isLenient: Bool
+        private(set) var path: [NodePath.Step] = []
+        private(set) var structs: [MessageID] = []
+        private(set) var isLenient: Bool
 
         init(canonical: Canonical) {
             self.canonical = canonical
             isLenient = canonical.style == .custom
         }
 
-        private var graph: Graph { canonical.graph }
+        var graph: Graph { canonical.graph }
 
         mutating func message(_ node: Node, _ id: MessageID, keepsUnknown: Bool = false) throws(DecodingFailure) -> Node {
             let wasLenient = isLenient
@@ -161,9 +161,11 @@ extension Canonical {
                 if field.flags.contains(.nullable) || isLenient { return .null }
                 return canonical.absent(field)
             }
-            let result = try self.value(value, field.shape, keepsUnknown: field.flags.contains(.preservesUnknown))
+            let result = try self.value(value, field.shape, keepsUnknown: field.flags.contains(.preservesUnknown), rules: field.rulesID)
             switch field.presence {
-            case .pointer, .pointerOrNull, .always: return result
+            case .pointer, .pointerOrNull: return result
+            // Protobuf cannot tell an empty list from none, and upstream stores built-in kinds as protobuf.
+            case .always: return field.tag != 0 && !isLenient && isEmptyCollection(result, field.shape) ? .null : result
             case .omitEmpty:
                 if case .message = field.shape { return result }
                 return isZero(result, field.shape) ? nil : result
@@ -173,29 +175,36 @@ extension Canonical {
             }
         }
 
+        private func isEmptyCollection(_ value: Node, _ shape: Shape) -> Bool {
+            switch shape {
+            case .list, .map: value.isEmpty
+            default: false
+            }
+        }
+
         private func isZero(_ value: Node, _ shape: Shape) -> Bool {
             // A quantity is a struct to Go, which `omitempty` never leaves out.
             if case .scalar(let scalar) = shape, scalar == .quantity || scalar == .intOrString || scalar == .duration { return false }
             return value.isEmpty
         }
 
-        private mutating func value(_ node: Node, _ shape: Shape, keepsUnknown: Bool) throws(DecodingFailure) -> Node {
+        private mutating func value(_ node: Node, _ shape: Shape, keepsUnknown: Bool, rules: RulesID) throws(DecodingFailure) -> Node {
             switch shape {
-            case .scalar(let scalar): return isLenient ? node : try self.scalar(node, scalar)
+            case .scalar(let scalar): return isLenient ? node : try self.scalar(node, scalar, rules)
             case .message(let id): return try message(node, id, keepsUnknown: keepsUnknown)
             case .list(let id):
-                guard case .list(let items) = node else { return try unfit(node, shape) }
+                guard case .list(let items) = node else { return try unfit(node, shape, rules) }
                 let element = graph[id]
                 var out: [Node] = []
                 out.reserveCapacity(items.count)
                 for (index, item) in items.enumerated() {
                     path.append(.index(index))
-                    out.append(try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown)))
+                    out.append(try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown), rules: element.rulesID))
                     path.removeLast()
                 }
                 return .list(out)
             case .map(let id):
-                guard case .map(var fields) = node else { return try unfit(node, shape) }
+                guard case .map(var fields) = node else { return try unfit(node, shape, rules) }
                 let element = graph[id]
                 fields.sortByKey()
                 var out = Fields()
@@ -203,7 +212,7 @@ extension Canonical {
                 for (key, item) in fields {
                     path.append(.entry(key))
                     out.appendUnique(
-                        key, try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown)))
+                        key, try item.isNull ? emptyItem(element) : value(item, element.shape, keepsUnknown: element.flags.contains(.preservesUnknown), rules: element.rulesID))
                     path.removeLast()
                 }
                 return .map(out)
@@ -211,10 +220,12 @@ extension Canonical {
         }
 
         private func emptyItem(_ element: Element) -> Node {
-            element.flags.contains(.nullable) || isLenient ? .null : canonical.zero(of: element.shape)
+            if element.flags.contains(.nullable) || isLenient { return .null }
+            if case .scalar(.bytes) = element.shape { return "" }
+            return canonical.zero(of: element.shape)
         }
 
-        private mutating func scalar(_ node: Node, _ scalar: Scalar) throws(DecodingFailure) -> Node {
+        private mutating func scalar(_ node: Node, _ scalar: Scalar, _ rules: RulesID) throws(DecodingFailure) -> Node {
             switch (scalar, node) {
             case (.string, .string), (.bool, .bool), (.int64, .int), (.double, .int), (.double, .double): return node
             case (.int32, .int(let value)):
@@ -229,7 +240,7 @@ extension Canonical {
             case (.intOrString, .string): return node
             case (.intOrString, .int(let value)) where value == Int64(Int32(truncatingIfNeeded: value)): return node
             case (.time, .string(let text)): return .string(try time(text).rfc3339)
-            case (.microTime, .string(let text)): return .string(try time(text).rfc3339Micro)
+            case (.microTime, .string(let text)): return .string(try time(text, fraction: ".000000").rfc3339Micro)
             case (.duration, .string(let text)):
                 guard let nanoseconds = GoDuration.parse(text) else { throw DecodingFailure("time: invalid duration \(FieldError.quoted(text))") }
                 return .string(GoDuration.render(nanoseconds))
@@ -239,7 +250,7 @@ extension Canonical {
                 var out: [Node] = []
                 for item in items { out.append(try schema(item)) }
                 return .list(out)
-            default: throw mistyped(node, .scalar(scalar))
+            default: throw mistyped(node, .scalar(scalar), rules)
             }
         }
 
@@ -264,65 +275,12 @@ extension Canonical {
             return String(rest)
         }
 
-        private func time(_ text: String) throws(DecodingFailure) -> Timestamp {
+        private func time(_ text: String, fraction: String = "") throws(DecodingFailure) -> Timestamp {
             guard let time = Timestamp(rfc3339: text) else {
                 let shown = FieldError.quoted(text)
-                throw DecodingFailure("parsing time \(shown) as \"2006-01-02T15:04:05Z07:00\": cannot parse \(shown) as \"2006\"")
+                throw DecodingFailure("parsing time \(shown) as \"2006-01-02T15:04:05\(fraction)Z07:00\": cannot parse \(shown) as \"2006\"")
             }
             return time
-        }
-
-        // MARK: Errors
-
-        private func unfit(_ node: Node, _ shape: Shape) throws(DecodingFailure) -> Node {
-            if isLenient { return node }
-            throw mistyped(node, shape)
-        }
-
-        /// In the words of Go's decoder.
-        private func mistyped(_ node: Node, _ shape: Shape) -> DecodingFailure {
-            let found: String
-            switch node {
-            case .null: found = "null"
-            case .bool: found = "bool"
-            case .int(let value):
-                if case .scalar(.int32) = shape { found = "number \(value)" } else { found = "number" }
-            case .double(let value):
-                switch shape {
-                case .scalar(.int32), .scalar(.int64), .scalar(.intOrString): found = "number \(value)"
-                default: found = "number"
-                }
-            case .string: found = "string"
-            case .list: found = "array"
-            case .map: found = "object"
-            }
-            let names = path.compactMap { if case .key(let name) = $0 { name } else { nil } }
-            guard let holder = structs.last, !names.isEmpty else {
-                return DecodingFailure("json: cannot unmarshal \(found) into Go value of type \(goType(shape))")
-            }
-            let type = graph[holder].name.split(separator: ".").last.map(String.init) ?? ""
-            return DecodingFailure("json: cannot unmarshal \(found) into Go struct field \(type).\(names.joined(separator: ".")) of type \(goType(shape))")
-        }
-
-        private func goType(_ shape: Shape) -> String {
-            switch shape {
-            case .scalar(let scalar):
-                switch scalar {
-                case .string, .time, .microTime, .duration: return "string"
-                case .bool: return "bool"
-                case .int32, .intOrString: return "int32"
-                case .int64: return "int64"
-                case .double: return "float64"
-                case .bytes: return "[]uint8"
-                case .quantity: return "resource.Quantity"
-                default: return "runtime.RawExtension"
-                }
-            case .message(let id):
-                // `core/v1.PodSpec` is Go's `v1.PodSpec`.
-                return graph[id].name.split(separator: "/").last.map(String.init) ?? graph[id].name
-            case .list(let id): return "[]" + goType(graph[id].shape)
-            case .map(let id): return "map[string]" + goType(graph[id].shape)
-            }
         }
     }
 

@@ -36,6 +36,11 @@ package struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
     package static func invalid(_ field: String, _ value: String, _ detail: String) -> FieldError {
         .init(.invalid, field, with("Invalid value: \(value)", detail))
     }
+    /// Without the value: it is an object or a list.
+    package static func invalid(_ field: String, _ detail: String) -> FieldError { .init(.invalid, field, with("Invalid value", detail)) }
+    package static func duplicate(_ field: String) -> FieldError { .init(.duplicate, field, "Duplicate value") }
+    /// What upstream prints for the path of the whole object where it has none.
+    package static let rootPath = "<nil>"
     package static func invalid(_ field: String, quoted value: String, _ detail: String) -> FieldError { invalid(field, quoted(value), detail) }
     package static func typeInvalid(_ field: String, _ value: String, _ detail: String) -> FieldError {
         .init(.typeInvalid, field, with("Invalid value: \(value)", detail))

@@ -45,6 +45,23 @@ package enum NameFormat {
         return errors
     }
 
+    /// A search path, which may have underscores.
+    package static func searchPath(_ value: String) -> [String] {
+        var errors: [String] = []
+        if value.utf8.count > subdomainMax { errors.append(maxLength(subdomainMax, "characters")) }
+        let plain = value.split(separator: ".", omittingEmptySubsequences: false).map { part in
+            String((part.hasPrefix("_") ? part.dropFirst() : part).map { $0 == "_" ? "-" : $0 })
+        }
+        if !isDNSSubdomain(plain.joined(separator: ".")) || value.contains("_.") || value.hasSuffix("_") {
+            let part = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+            errors.append(
+                regexError(
+                    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+                    "\(part)(\\.\(part))*", ["example.com"]))
+        }
+        return errors
+    }
+
     /// RFC 1035 label: names of Services.
     package static func dns1035Label(_ value: String) -> [String] {
         var errors: [String] = []
@@ -206,7 +223,7 @@ package enum NameFormat {
 
 /// How a kind's names are checked.
 package enum NameRule: String, Sendable {
-    case dnsSubdomain, dnsLabel, dns1035Label, pathSegment, any
+    case dnsSubdomain, dnsLabel, dns1035Label, pathSegment, ipAddress, any
 
     /// `prefix`: the name will have a generated suffix, so a trailing dash is fine.
     package func errors(_ name: String, prefix: Bool = false) -> [String] {
@@ -217,6 +234,7 @@ package enum NameRule: String, Sendable {
         case .dnsLabel: return NameFormat.dnsLabel(name)
         case .dns1035Label: return NameFormat.dns1035Label(name)
         case .pathSegment: return NameFormat.pathSegment(name, prefix: prefix)
+        case .ipAddress: return StringFormat.isIPv4(name) || StringFormat.isIPv6(name) ? [] : ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
         case .any: return []
         }
     }

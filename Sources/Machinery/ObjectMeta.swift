@@ -77,6 +77,15 @@ package enum ObjectMeta {
         return errors
     }
 
+    /// Names without a domain are the system's own.
+    package static func finalizerErrors(_ meta: Node) -> [FieldError] {
+        let own = ["kubernetes", "orphan", "foregroundDeletion"]
+        return meta["finalizers"].stringList.enumerated().compactMap { index, name in
+            if name.isEmpty || name.contains("/") || own.contains(name) { return nil }
+            return .invalid("metadata.finalizers[\(index)]", quoted: name, "name is neither a standard finalizer name nor is it fully qualified")
+        }
+    }
+
     package static func annotationErrors(_ annotations: Node, at path: NodePath) -> [FieldError] {
         var errors: [FieldError] = []
         var size = 0

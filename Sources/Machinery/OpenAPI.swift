@@ -10,11 +10,15 @@ package struct OpenAPI: Sendable {
 
     let graph: Graph
     let version: Version
+    let descriptions: Descriptions
+    private let isBuiltIn: Bool
     private static let extensionPrefix = "x-kubernetes-"
 
-    package init(_ graph: Graph, _ version: Version) {
+    package init(_ graph: Graph, _ version: Version, _ descriptions: Descriptions = Descriptions(text: "")) {
         self.graph = graph
         self.version = version
+        self.descriptions = descriptions
+        isBuiltIn = graph.message(named: "core/v1.Pod") != nil
     }
 
     // MARK: Definitions
@@ -55,11 +59,15 @@ package struct OpenAPI: Sendable {
         let message = graph[id]
         var out: Node = ["type": "object"]
         let rules = graph[message.rulesID]
-        if !rules.description.isEmpty { out["description"] = .string(rules.description) }
+        // Version 2 says nothing of objects that keep unknown fields: kubectl would refuse those.
+        let isOpen = version == .v2 && message.flags.contains(.preservesUnknown)
+        if isOpen { return open(message, rules, kinds: graph.kinds(of: id)) }
+        let words = rules.description.isEmpty && isOurs(message) ? descriptions.type(message) : rules.description
+        if !words.isEmpty { out["description"] = .string(words) }
         var required: [String] = []
         var properties: [(String, Node)] = []
         for field in graph.fields(of: id) {
-            properties.append((field.name, property(field)))
+            properties.append((field.name, property(field, of: message)))
             if field.isRequired { required.append(field.name) }
         }
         if !required.isEmpty { out["required"] = Node(required.sorted()) }
@@ -76,6 +84,18 @@ package struct OpenAPI: Sendable {
         return out
     }
 
+    private func open(_ message: Message, _ rules: Rules, kinds: [GroupVersionKind]) -> Node {
+        var out = Node.emptyMap
+        if !kinds.isEmpty {
+            out["type"] = "object"
+            out["x-kubernetes-group-version-kind"] = .list(kinds.map(gvk))
+            return out
+        }
+        if !rules.description.isEmpty { out["description"] = .string(rules.description) }
+        out["x-kubernetes-preserve-unknown-fields"] = true
+        return out
+    }
+
     func gvk(_ kind: GroupVersionKind) -> Node { ["group": .string(kind.group), "kind": .string(kind.kind), "version": .string(kind.version)] }
 
     private func union(_ union: Union) -> Node {
@@ -86,19 +106,41 @@ package struct OpenAPI: Sendable {
 
     // MARK: Fields
 
-    private func property(_ field: Field) -> Node {
+    /// Of a custom resource only the types that all share are ours to describe.
+    private func isOurs(_ message: Message) -> Bool { isBuiltIn || message.name.hasPrefix("meta/") }
+
+    private func shared(_ name: String, of message: Message) -> String {
+        guard isOurs(message) || ["apiVersion", "kind", "metadata"].contains(name) && !message.isAnonymous else { return "" }
+        return descriptions.field(name, of: message)
+    }
+
+    private func property(_ field: Field, of message: Message) -> Node {
         let rules = graph.rules(of: field)
         var out = describe(field.shape, rules)
-        if !rules.description.isEmpty { out["description"] = .string(rules.description) }
+        let words = rules.description.isEmpty ? shared(field.name, of: message) : rules.description
+        if !words.isEmpty { out["description"] = .string(words) }
         if let value = rules.defaultValue {
             out["default"] = value
         } else if version == .v3, let value = zero(field) {
             out["default"] = value
         }
+        if version == .v2 { return plain(out, field.flags) }
         if field.flags.contains(.nullable) { out["nullable"] = true }
         if field.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
         if field.flags.contains(.embedded) { out["x-kubernetes-embedded-resource"] = true }
         return wrapped(out, always: true)
+    }
+
+    /// Version 2 knows neither null nor, as kubectl reads it, objects that keep what they do not know.
+    private func plain(_ node: Node, _ flags: Field.Flags) -> Node {
+        var out = node
+        if flags.contains(.nullable) { for key in ["type", "items", "properties"] { out.remove(key) } }
+        if flags.contains(.preservesUnknown) {
+            for key in ["type", "items", "properties"] { out.remove(key) }
+            out["x-kubernetes-preserve-unknown-fields"] = true
+        }
+        if flags.contains(.embedded) { out["x-kubernetes-embedded-resource"] = true }
+        return out
     }
 
     /// Version 3 allows no siblings of a reference.
@@ -153,6 +195,7 @@ package struct OpenAPI: Sendable {
     private func element(_ id: ElementID) -> Node {
         let element = graph[id]
         var out = describe(element.shape, graph.rules(of: element))
+        if version == .v2 { return plain(out, element.flags) }
         if element.flags.contains(.nullable) { out["nullable"] = true }
         return wrapped(out)
     }
@@ -166,7 +209,10 @@ package struct OpenAPI: Sendable {
         if let type = rules.listType { out["x-kubernetes-list-type"] = .string("\(type)") }
         if !rules.listMapKeys.isEmpty { out["x-kubernetes-list-map-keys"] = Node(rules.listMapKeys) }
         if rules.isAtomic { out["x-kubernetes-map-type"] = "atomic" } else if rules.isGranular { out["x-kubernetes-map-type"] = "granular" }
-        if !rules.enumValues.isEmpty { out["enum"] = .list(rules.enumValues) }
+        if !rules.enumValues.isEmpty {
+            // Those of built-in types stand in the order of messages in the table.
+            out["enum"] = .list(rules.typeName.isEmpty ? rules.enumValues : rules.enumValues.sorted { ($0.string ?? "") < ($1.string ?? "") })
+        }
         if !rules.format.isEmpty, !out.has("$ref") { out["format"] = .string(rules.format) }
         if !rules.pattern.isEmpty { out["pattern"] = .string(rules.pattern) }
         let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]
@@ -180,6 +226,6 @@ package struct OpenAPI: Sendable {
         if rules.exclusiveMaximum { out["exclusiveMaximum"] = true }
         if rules.uniqueItems { out["uniqueItems"] = true }
         if let validations = rules.validations { out["x-kubernetes-validations"] = validations }
-        for extra in [rules.logic, rules.documents].compactMap({ $0 }) { for (key, value) in extra.fields { out[key] = value } }
+        for extra in [version == .v2 ? nil : rules.logic, rules.documents].compactMap({ $0 }) { for (key, value) in extra.fields { out[key] = value } }
     }
 }

@@ -14,10 +14,11 @@ package struct OpenAPIEmitter: Sendable {
 
     /// Resources of this graph, and of others beside them: each custom resource has its own.
     package func v2(_ resources: [Resource], besides others: [(graph: Graph, resources: [Resource])] = []) -> Node {
+        let descriptions = Descriptions()
         var definitions = Fields()
         var paths: [(String, Node)] = []
         for (graph, resources) in [(graph, resources)] + others {
-            let openAPI = OpenAPI(graph, .v2)
+            let openAPI = OpenAPI(graph, .v2, descriptions)
             for (name, value) in openAPI.definitions(of: openAPI.roots(resources)).fields where definitions.index(of: name) == nil {
                 definitions.appendUnique(name, value)
             }
@@ -38,14 +39,23 @@ package struct OpenAPIEmitter: Sendable {
     }
 
     /// One group version, as `/openapi/v3/apis/apps/v1` serves it.
-    package func v3(_ resources: [Resource]) -> Node {
-        let openAPI = OpenAPI(graph, .v3)
-        let paths = resources.flatMap { openAPI.paths(of: $0) }
+    package func v3(_ resources: [Resource], besides others: [(graph: Graph, resources: [Resource])] = []) -> Node {
+        let descriptions = Descriptions()
+        var definitions = Fields()
+        var paths: [(String, Node)] = []
+        for (graph, resources) in (resources.isEmpty ? [] : [(graph, resources)]) + others {
+            let openAPI = OpenAPI(graph, .v3, descriptions)
+            for (name, value) in openAPI.definitions(of: openAPI.roots(resources)).fields where definitions.index(of: name) == nil {
+                definitions.appendUnique(name, value)
+            }
+            for resource in resources { paths += openAPI.paths(of: resource) }
+        }
+        definitions.sortByKey()
         return [
             "openapi": "3.0.0", "info": ["title": "Kubernetes", "version": .string(gitVersion)],
-            "paths": .map(Fields(paths.sorted { $0.0 < $1.0 })),
+            "paths": .map(Fields(unique: paths.sorted { $0.0 < $1.0 }.map { .init(key: $0.0, value: $0.1) })),
             "components": [
-                "schemas": openAPI.definitions(of: openAPI.roots(resources)),
+                "schemas": .map(definitions),
                 "securitySchemes": ["BearerToken": ["type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"]],
             ],
         ]

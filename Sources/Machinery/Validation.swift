@@ -1,4 +1,6 @@
+import Core
 package import Schema
+import Synchronization
 package import Tree
 
 /// Checks an object against what the table says of each value: required, enumerations, ranges, lengths, patterns, formats.
@@ -40,7 +42,11 @@ package struct Validation {
 
     private mutating func message(_ node: Node, _ id: MessageID) {
         guard case .map(let fields) = node else { return }
-        size(fields, graph[graph[id].rulesID])
+        if path.isEmpty || style == .builtIn {
+            let rules = graph[graph[id].rulesID]
+            size(fields, rules)
+            if let logic = rules.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
+        }
         for field in graph.fields(of: id) {
             if style == .builtIn, path.isEmpty, field.name == "metadata" || field.name == "status" { continue }
             path.append(.key(field.name))
@@ -75,24 +81,44 @@ package struct Validation {
             mistyped(node, shape)
             return
         }
-        if !rules.enumValues.isEmpty, !rules.enumValues.contains(node) {
-            let allowed = rules.enumValues.map { $0.string ?? $0.jsonText }
-            add(.notSupported(here, quoted: node.string ?? node.jsonText, supported: style == .custom ? allowed : allowed.sorted()))
-        }
+        if let logic = rules.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
+        leaf(node, rules)
         switch (shape, node) {
-        case (.message(let id), _): message(node, id)
+        case (.message(let id), _):
+            if style == .custom { size(node.fields, rules) }
+            message(node, id)
         case (.list(let id), .list(let items)):
-            count(items.count, rules)
             for (index, item) in items.enumerated() { element(item, graph[id], .index(index)) }
             if style == .custom { uniqueness(items, rules) }
         case (.map(let id), .map(let fields)):
             size(fields, rules)
             for (key, item) in fields { element(item, graph[id], .entry(key)) }
-        case (_, .string(let text)): self.text(text, rules)
-        case (_, .int(let number)): range(Double(number), node, rules)
-        case (_, .double(let number)): range(number, node, rules)
         default: break
         }
+    }
+
+    /// What rules say of a value whatever its shape.
+    private mutating func leaf(_ node: Node, _ rules: Rules) {
+        if !rules.enumValues.isEmpty, !rules.enumValues.contains(node) {
+            let allowed = rules.enumValues.map { $0.string ?? $0.jsonText }
+            add(.notSupported(here, quoted: node.string ?? node.jsonText, supported: allowed))
+        }
+        switch node {
+        case .string(let text): self.text(text, rules)
+        case .int(let number): range(Double(number), node, rules)
+        case .double(let number): range(number, node, rules)
+        case .list(let items): count(items.count, rules)
+        default: break
+        }
+    }
+
+    /// What rules without a field say of a value: those of the branches of `oneOf` and its like.
+    static func findings(_ node: Node, _ rules: Rules, at path: [NodePath.Step]) -> [FieldError] {
+        var walk = Validation(.builtIn, .custom)
+        walk.path = path
+        walk.leaf(node, rules)
+        if case .map(let fields) = node { walk.size(fields, rules) }
+        return walk.errors
     }
 
     private mutating func element(_ node: Node, _ element: Element, _ step: NodePath.Step) {
@@ -206,12 +232,21 @@ package struct Validation {
 }
 
 extension Validation {
-    /// Regular expressions of schemas, which are RE2's; Swift's engine takes nearly all of them. One that it cannot read
-    /// matches everything: refusing valid objects would be worse.
+    /// Regular expressions of schemas, each compiled once. Definitions with a pattern that cannot be read are refused, so that the few
+    /// that come here (built-in tables, definitions of older stores) match everything: refusing valid objects would be worse.
     private enum Pattern {
+        private static let compiled = Mutex<[String: RegularExpression?]>([:])
+        private static let most = 2000
+
         static func matches(_ pattern: String, _ text: String) -> Bool {
-            guard let regex = try? Regex(pattern) else { return true }
-            return (try? regex.firstMatch(in: text)) != nil
+            let regular = compiled.withLock { known in
+                if let found = known[pattern] { return found }
+                if known.count >= most { known.removeAll() }
+                let made = try? RegularExpression(pattern)
+                known[pattern] = .some(made)
+                return made
+            }
+            return regular?.matches(text) ?? true
         }
     }
 }

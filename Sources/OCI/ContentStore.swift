@@ -237,7 +237,10 @@ package final class BlobIngest: Sendable {
     package func write(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
-            do throws(SystemFailure) { try file.write(bytes) } catch { throw ImageError(error) }
+            do throws(SystemFailure) { try file.write(bytes) } catch {
+                BlobIngest.takeBack(&state)
+                throw ImageError(error)
+            }
             state.digest.update(bytes)
             state.size += Int64(bytes.count)
         }
@@ -246,10 +249,23 @@ package final class BlobIngest: Sendable {
     package func write(_ bytes: [UInt8]) throws(ImageError) {
         try state.withLock { state throws(ImageError) in
             guard let file = state.file else { throw ImageError(.busy, "ingest \(key) is closed") }
-            do throws(SystemFailure) { try file.write(bytes) } catch { throw ImageError(error) }
+            do throws(SystemFailure) { try file.write(bytes) } catch {
+                BlobIngest.takeBack(&state)
+                throw ImageError(error)
+            }
             state.digest.update(bytes)
             state.size += Int64(bytes.count)
         }
+    }
+
+    /// After a write of which only a part went through, as on a full disk: the digest is of what was written before it, and so must
+    /// the file be, or what is resumed here would be a blob of other bytes under the right name.
+    private static func takeBack(_ state: inout State) {
+        guard let file = state.file else { return }
+        do throws(SystemFailure) {
+            try file.truncate(to: state.size)
+            try file.seek(to: state.size)
+        } catch { state.file = nil }
     }
 
     /// Forgets what was written, to begin again.

@@ -1,5 +1,6 @@
 package import APIServer
 import Client
+import Controllers
 import Core
 import Logging
 import Machinery
@@ -30,6 +31,9 @@ package final class ControlPlane: Sendable {
     /// Nodes add themselves, so that logs and sessions reach them.
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
+    private let podMetrics: MetricsResources
+    /// What signs certificates that are asked for through the API.
+    let issuer: any CertificateIssuer
     private let services: ServiceAllocation
     private let webhooks: WebhookClient
     private let aggregation: AggregatedAPIs
@@ -51,6 +55,7 @@ package final class ControlPlane: Sendable {
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
         webhooks = WebhookClient(ServiceResolver(store))
+        issuer = ClusterIssuer(pki.authority, authorizer)
         writer = ObjectWriter(
             store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
@@ -64,12 +69,15 @@ package final class ControlPlane: Sendable {
             subresources["pods/\(name)"] = PodStreamHandler(kind, nodes: streams)
         }
         let forwarder = Forwarder()
-        subresources["pods/proxy"] = ProxySubresource(.pods, forwarder: forwarder)
-        subresources["services/proxy"] = ProxySubresource(.services, forwarder: forwarder)
+        for kind in [ProxySubresource.Kind.pods, .services, .nodes] {
+            subresources["\(kind.rawValue)/proxy"] = ProxySubresource(kind, forwarder: forwarder, nodes: streams)
+        }
         aggregation = try AggregatedAPIs(store, frontProxy: pki.frontProxy)
         authentication = .init(clientAuthority: pki.authority.identity.certificatePEM, frontProxy: pki.frontProxy)
         let introduced = RequestHeaderAuthenticator(pool: try CertificatePool(pem: pki.frontProxy.authority), allowedNames: [FrontProxy.commonName])
         let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens, BootstrapTokenAuthenticator(store: store)])
+        let usage = UsageSource(streams)
+        podMetrics = MetricsResources(.pods, usage, store)
         let metrics = RequestMetrics(store)
         let health = HealthChecks(serviceAccountKey: tokens.publicKey) { metrics.text() }
         health.add("log") { true }
@@ -79,7 +87,8 @@ package final class ControlPlane: Sendable {
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], UsageSource(streams)), health: health, aggregation: aggregation, metrics: metrics, flowControl: FlowControl(store)))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation,
+                metrics: metrics, flowControl: FlowControl(store)))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
@@ -108,6 +117,14 @@ package final class ControlPlane: Sendable {
             user: UserInfo(name: name, groups: ["system:masters", "system:authenticated"]))
     }
 
+    /// What autoscalers ask of the API.
+    var scaling: any ScalingSource {
+        AutoscalingAPI(store, catalog, client: client(as: "system:kube-controller-manager")) { [podMetrics, catalog] namespace in
+            guard let resource = catalog.resource(.init(group: "metrics.k8s.io", version: "v1beta1", resource: "pods")) else { return [] }
+            return try await podMetrics.list(resource, namespace: namespace)
+        }
+    }
+
     /// Listens, then makes what every cluster starts with. Returns the addresses.
     package func start() async throws -> [String] {
         let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"), webhooks: webhooks)
@@ -120,7 +137,8 @@ package final class ControlPlane: Sendable {
             serviceAddress: services.firstAddress, cidr: services.cidr
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
-        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }] }
+        let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
+        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

@@ -12,6 +12,7 @@ import Scheduler
 import Schema
 import Store
 import Transport
+import Tree
 import Volumes
 
 /// One cluster, whole: its control plane, its nodes, its network and its registry, in one process.
@@ -28,20 +29,30 @@ package final class Daemon: Sendable {
     package let started = Timestamp.now()
     private let nodes: NodeFleet
     private let boot: NetworkBoot
+    /// Kept to the end: no other daemon starts on the same directory.
+    private let lock: LockFile
     /// How the cluster was asked to end; the first word counts.
-    private let ending: AsyncStream<Bool>
-    private let end: AsyncStream<Bool>.Continuation
+    private let ending: AsyncStream<Ending>
+    private let end: AsyncStream<Ending>.Continuation
     private let log = Logger(label: "daemon")
 
     /// Loads what is there. Nothing listens and nothing runs before `run`.
     package init(_ settings: ClusterSettings, _ directory: StateDirectory) throws {
         self.settings = settings
         self.directory = directory
+        guard let networkOptions = NetworkBoot.Options(directory, settings), let ranges = settings.ranges, let group = settings.group else {
+            throw ControlFailure(500, "the cluster in \(directory.root) has no number on this machine")
+        }
         try directory.prepare()
-        let hostAddress = "\(try NetworkBoot.plan(.init(directory, settings)).hostAddress)"
-        let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["10.96.0.1", hostAddress]))
+        lock = try DaemonLock.take(directory)
+        for port in [settings.port, settings.registryPort] {
+            if let busy = PortInUse(port) { throw ControlFailure(409, busy.description, hint: "--port and --registry-port choose others.") }
+        }
+        let hostAddress = "\(try NetworkBoot.plan(networkOptions).hostAddress)"
+        let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["\(ranges.services.address(1))", hostAddress]))
         var options = ControlPlane.Options(location: settings.location(directory))
         options.port = settings.port
+        options.serviceCIDR = "\(ranges.services)"
         // Pods come in by the cluster's own link; with port 0 the two would differ.
         if settings.port != 0 { options.furtherHosts = [hostAddress] }
         options.advertisedAddress = hostAddress
@@ -49,14 +60,15 @@ package final class Daemon: Sendable {
         view = ClusterView(client: plane.client(as: "system:kube-controller-manager"))
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
-        scheduler = SchedulerService(view: view, recorder: schedulerEvents)
+        scheduler = SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory))
         // Before their layers are cleared away: they outlive a daemon that was killed.
-        try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: settings.name)).killAllAndWait()
+        try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: group)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
         for resource in ClusterStatus.resources { view.declare(resource) }
-        boot = try NetworkBoot(.init(directory, settings), view: view)
+        boot = try NetworkBoot(networkOptions, view: view)
         var fleet = NodeFleet.Options()
         fleet.clusterName = settings.name
+        fleet.group = group
         fleet.nodes = settings.nodes
         nodes = try NodeFleet(
             fleet, directory, network: boot, view: view, client: plane.client(as: "system:node"), images: registry.images, streams: plane.streams)
@@ -68,10 +80,18 @@ package final class Daemon: Sendable {
 
     private let pki: ClusterPKI
 
+    /// What the owner of the cluster wrote about scheduling, if anything: a `KubeSchedulerConfiguration`.
+    private static func schedulerConfiguration(_ directory: StateDirectory) throws -> SchedulerConfiguration {
+        guard FileSystem.exists(directory.scheduler) else { return SchedulerConfiguration() }
+        return try SchedulerConfiguration(try YAMLReader.read(try FileSystem.readFile(directory.scheduler)))
+    }
+
     private static func controllerOptions(_ plane: ControlPlane, _ pki: ClusterPKI, _ directory: StateDirectory) -> ControllerSet.Options {
         var options = ControllerSet.Options()
         options.caPEM = String(decoding: pki.authority.identity.certificatePEM, as: UTF8.self)
         options.volumeProviders = [LocalVolumes(root: directory.volumes)]
+        options.scaling = plane.scaling
+        options.issuer = plane.issuer
         let catalog = plane.catalog
         options.deletable = {
             var seen: Set<String> = []
@@ -87,20 +107,27 @@ package final class Daemon: Sendable {
     }
 
     /// Ends `run` soon. `keeping`: containers and their network go on for the next daemon.
-    package func shutdown(keeping: Bool) { end.yield(keeping) }
+    package func shutdown(keeping: Bool, grace: Duration = .zero) { end.yield(Ending(keeping: keeping, grace: grace)) }
+
+    /// How a daemon ends: whether its containers go on, and if not, how long they have.
+    private struct Ending: Sendable {
+        var keeping: Bool
+        var grace: Duration
+    }
 
     /// Works until `shutdown`.
     package func run() async throws {
         _ = try await plane.start()
         let server = "https://127.0.0.1:\(plane.port)"
-        try Kubeconfig.make(name: settings.name, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
-            .write(directory.adminKubeconfig)
+        let config = Kubeconfig.make(name: settings.context, server: server, authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin)
+        // A full disk does not keep a cluster from starting: written only where it says something new.
+        if (try? Kubeconfig(path: directory.adminKubeconfig))?.node != config.node { try config.write(directory.adminKubeconfig) }
         try registry.dropTransferCredentials()
         _ = try await registry.start()
         try registry.applyAliases()
         try await nodes.adopt()
         let control = ControlAPI.server(self)
-        let keeping = try await withThrowingTaskGroup(of: Bool?.self) { group in
+        let ending = try await withThrowingTaskGroup(of: Ending?.self) { group in
             for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run] as [@Sendable () async -> Void] {
                 group.addTask {
                     await work()
@@ -108,7 +135,7 @@ package final class Daemon: Sendable {
                 }
             }
             group.addTask {
-                await self.nodes.run()
+                try await self.nodes.run()
                 return nil
             }
             group.addTask {
@@ -118,18 +145,18 @@ package final class Daemon: Sendable {
             try await StandardClass.ensure(view.client)
             _ = try await control.start()
             group.addTask {
-                for await keeping in self.ending { return keeping }
-                return true
+                for await ending in self.ending { return ending }
+                return Ending(keeping: true, grace: .zero)
             }
             defer { group.cancelAll() }
             while let done = try await group.next() { if let done { return done } }
-            return true
+            return Ending(keeping: true, grace: .zero)
         }
         await control.shutdown()
         await registry.stop()
-        try await nodes.stop(keeping: keeping)
+        try await nodes.stop(keeping: ending.keeping, grace: ending.grace)
         await plane.stop()
-        if !keeping { try await Teardown.run(directory, settings) }
-        log.info("stopped", metadata: ["keeping": "\(keeping)"])
+        if !ending.keeping { try await Teardown.run(directory, settings) }
+        log.info("stopped", metadata: ["keeping": "\(ending.keeping)"])
     }
 }

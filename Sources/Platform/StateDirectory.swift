@@ -5,7 +5,15 @@ package struct StateDirectory: Sendable {
     package let root: String
     package let run: String
 
-    package init(root: String = "/var/lib/jangada", run: String = "/run/jangada") {
+    package static let defaultRoot = "/var/lib/jangada"
+    package static let defaultRun = "/run/jangada"
+
+    /// Where a cluster of that name is unless somebody chose otherwise.
+    package static func named(_ name: String) -> StateDirectory {
+        name == ClusterSettings.defaultName ? StateDirectory() : StateDirectory(root: "\(defaultRoot)-\(name)", run: "\(defaultRun)-\(name)")
+    }
+
+    package init(root: String = StateDirectory.defaultRoot, run: String = StateDirectory.defaultRun) {
         self.root = root
         self.run = run
     }
@@ -15,21 +23,21 @@ package struct StateDirectory: Sendable {
     package var images: String { "\(root)/images" }
     package var registry: String { "\(root)/registry" }
     package var containers: String { "\(root)/containers" }
+    /// What commands of builds keep for the next build.
+    package var buildCaches: String { "\(root)/buildcaches" }
     package var volumes: String { "\(root)/volumes" }
     package var pods: String { "\(root)/pods" }
     package var logs: String { "\(root)/logs" }
     /// Full rights over the cluster, for its owner and for this program's own commands.
     package var adminKubeconfig: String { "\(root)/admin.kubeconfig" }
     package var settings: String { "\(root)/settings.json" }
+    /// Written by the cluster's owner; read when the daemon starts.
+    package var scheduler: String { "\(root)/scheduler.yaml" }
     package var daemonLog: String { "\(root)/daemon.log" }
-    package var pidFile: String { "\(run)/daemon.pid" }
+    /// Held by the daemon as long as it lives; its pid is in it.
+    package var lock: String { "\(root)/daemon.lock" }
+    package var network: String { "\(run)/network" }
     package var controlSocket: String { "\(run)/control.sock" }
-
-    /// The cgroup of a cluster that lives here. Elsewhere than in the usual place its name tells the place, so that clusters of one name on
-    /// one machine never end each other's containers.
-    package func cgroup(_ name: String) -> String {
-        root == StateDirectory().root ? name : "\(name)-\(Encoding.hex(SHA256.hash(Array(root.utf8)).prefix(4)))"
-    }
 
     /// Makes the directories, readable by their owner alone.
     package func prepare() throws(SystemFailure) {

@@ -23,12 +23,14 @@ struct PreemptionSearch {
     private let pod: PodInfo
     private let cluster: SchedulingCluster
     private let volumes: VolumeState
+    private let profile: Profile
     private let refusals: [(node: String, refusal: Refusal)]
 
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ refusals: [(node: String, refusal: Refusal)]) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ profile: Profile, _ refusals: [(node: String, refusal: Refusal)]) {
         self.pod = pod
         self.cluster = cluster
         self.volumes = volumes
+        self.profile = profile
         self.refusals = refusals
     }
 
@@ -89,7 +91,7 @@ struct PreemptionSearch {
         return .success(Candidate(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
     }
 
-    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes).refusal(node) }
+    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile).refusal(node) }
 
     private static func isDearer(_ a: PodInfo, _ b: PodInfo) -> Bool {
         a.priority != b.priority ? a.priority > b.priority : start(a) < start(b)

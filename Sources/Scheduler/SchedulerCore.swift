@@ -30,15 +30,20 @@ package struct SchedulerCore: Sendable {
     }
 
     private(set) var cluster = SchedulingCluster()
-    private(set) var queue = SchedulingQueue()
-    private let schedulerNames: Set<String>
+    private(set) var queue: SchedulingQueue
+    private let profiles: [String: Profile]
     private var rotation = 0
 
-    package init(schedulerNames: Set<String> = ["default-scheduler"]) { self.schedulerNames = schedulerNames }
+    package init(_ configuration: SchedulerConfiguration = SchedulerConfiguration()) {
+        profiles = Dictionary(configuration.profiles.map { ($0.name, $0) }) { first, _ in first }
+        queue = SchedulingQueue(initialBackoff: configuration.initialBackoff, longestBackoff: configuration.longestBackoff)
+    }
+
+    private func profile(_ pod: PodInfo) -> Profile { profiles[pod.schedulerName] ?? .standard }
 
     /// What the scheduler reads.
     package static let resources: [GroupVersionResource] = [
-        .nodes, .pods, .namespaces, .persistentVolumeClaims, .persistentVolumes, .storageClasses, .podDisruptionBudgets,
+        .nodes, .pods, .namespaces, .persistentVolumeClaims, .persistentVolumes, .storageClasses, .podDisruptionBudgets, .csiNodes,
     ]
 
     // MARK: - Changes
@@ -58,6 +63,12 @@ package struct SchedulerCore: Sendable {
             cluster.storageClasses[key.name] = new
             queue.changed(.volume, now: now)
         case .podDisruptionBudgets: cluster.budgets[key] = new
+        case .csiNodes:
+            let limits = (new?["spec"]["drivers"].list ?? []).compactMap { driver in
+                driver["allocatable"]["count"].int.map { (driver["name"].string ?? "", $0) }
+            }
+            cluster.attachLimits[key.name] = limits.isEmpty ? nil : Dictionary(limits) { first, _ in first }
+            queue.changed(.volume, now: now)
         default: break
         }
     }
@@ -93,7 +104,7 @@ package struct SchedulerCore: Sendable {
         }
         // Assumed, its binding is under way: the watch is behind.
         if cluster.places[uid] != nil { return }
-        let isOurs = schedulerNames.contains(new["spec"]["schedulerName"].string ?? "default-scheduler")
+        let isOurs = profiles[pod.schedulerName] != nil
         guard isOurs, !new.isBeingDeleted, !pod.isGated else {
             queue.remove(uid: uid)
             return
@@ -122,14 +133,15 @@ package struct SchedulerCore: Sendable {
             let unhelpful = "preemption: 0/\(total) nodes are available: \(total) Preemption is not helpful for scheduling."
             return refuse(pod, "0/\(total) nodes are available: \(refusal). " + unhelpful, [.volumes], now)
         }
-        let filters = Filters(pod, cluster, volumes: volumes)
+        let profile = profile(pod)
+        let filters = Filters(pod, cluster, volumes: volumes, profile)
         let (feasible, refusals) = search(pod, filters)
         if let best = best(pod, feasible) {
             queue.scheduled(uid: pod.uid)
             cluster.place(pod, on: best.name)
             return .bind(Binding(pod: pod, node: best.name, volumes: volumes.choice(best) ?? VolumeState.Choice()))
         }
-        let preemption = PreemptionSearch(pod, cluster, volumes, refusals).run()
+        let preemption = PreemptionSearch(pod, cluster, volumes, profile, refusals).run()
         var message = "0/\(total) nodes are available: " + SchedulerCore.histogram(refusals.map(\.refusal.reasons)) + "."
         if case .failure(let why) = preemption { message += " preemption: " + why }
         var decision = refuse(pod, message, Set(refusals.map(\.refusal.filter)), now)
@@ -161,9 +173,9 @@ package struct SchedulerCore: Sendable {
     }
 
     /// How many feasible nodes are enough to choose from: all of a hundred, a falling share of more.
-    private static func enough(_ count: Int) -> Int {
-        if count < 100 { return count }
-        return max(100, count * max(5, 50 - count / 125) / 100)
+    private static func enough(_ count: Int, _ percentage: Int64) -> Int {
+        if count < 100 || percentage >= 100 { return count }
+        return max(100, count * (percentage > 0 ? Int(percentage) : max(5, 50 - count / 125)) / 100)
     }
 
     private mutating func search(_ pod: PodInfo, _ filters: Filters) -> (feasible: [NodeInfo], refusals: [(node: String, refusal: Refusal)]) {
@@ -171,7 +183,7 @@ package struct SchedulerCore: Sendable {
         var feasible: [NodeInfo] = []
         var refusals: [(node: String, refusal: Refusal)] = []
         if !pod.nominatedNode.isEmpty, let node = cluster[pod.nominatedNode], check(pod, node, filters) == nil { return ([node], []) }
-        let wanted = SchedulerCore.enough(names.count)
+        let wanted = SchedulerCore.enough(names.count, filters.profile.percentageOfNodes)
         for step in names.indices {
             let name = names[(rotation + step) % names.count]
             guard let node = cluster[name] else { continue }
@@ -191,7 +203,7 @@ package struct SchedulerCore: Sendable {
     /// With and without those that the node is promised to: either state may come true.
     private func check(_ pod: PodInfo, _ node: NodeInfo, _ filters: Filters) -> Refusal? {
         if let crowded = cluster.node(node.name, withNominatedFor: pod) {
-            let crowdedFilters = Filters(pod, cluster.replacing(crowded), volumes: filters.volumes)
+            let crowdedFilters = Filters(pod, cluster.replacing(crowded), volumes: filters.volumes, filters.profile)
             if let refusal = crowdedFilters.refusal(crowded) { return refusal }
         }
         return filters.refusal(node)
@@ -199,7 +211,7 @@ package struct SchedulerCore: Sendable {
 
     private mutating func best(_ pod: PodInfo, _ feasible: [NodeInfo]) -> NodeInfo? {
         guard feasible.count > 1 else { return feasible.first }
-        let totals = Scores(pod, cluster).totals(feasible)
+        let totals = Scores(pod, cluster, profile(pod)).totals(feasible)
         guard let top = totals.max() else { return nil }
         // Among equals, whichever comes first from where the last search ended.
         let equals = totals.indices.filter { totals[$0] == top }

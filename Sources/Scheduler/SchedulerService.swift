@@ -19,19 +19,20 @@ package final class SchedulerService: Sendable {
     let recorder: EventRecorder
     let time: any TimeSource
     let log = Logger(label: "scheduler")
-    private let schedulerNames: Set<String>
+    private let configuration: SchedulerConfiguration
     private let inbox = Mutex<[News]>([])
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
     /// Declares and listens; nothing runs before `run`. `recorder` has the component `default-scheduler` and is run by the caller.
     package init(
-        view: ClusterView, recorder: EventRecorder, schedulerNames: Set<String> = ["default-scheduler"], time: any TimeSource = SystemTime()
+        view: ClusterView, recorder: EventRecorder, configuration: SchedulerConfiguration = SchedulerConfiguration(),
+        time: any TimeSource = SystemTime()
     ) {
         self.view = view
         self.recorder = recorder
         self.time = time
-        self.schedulerNames = schedulerNames
+        self.configuration = configuration
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         for resource in SchedulerCore.resources {
             view.listen(resource) { [self] change in tell(.change(change)) }
@@ -48,7 +49,7 @@ package final class SchedulerService: Sendable {
     package func run() async {
         await view.synced()
         await withDiscardingTaskGroup { group in
-            var core = SchedulerCore(schedulerNames: schedulerNames)
+            var core = SchedulerCore(configuration)
             var signals = wakes.makeAsyncIterator()
             var alarm: Timestamp?
             while !Task.isCancelled {

@@ -30,6 +30,13 @@ struct SchedulingQueue: Sendable {
     /// What happened while a pod was being tried may be what it lacks.
     private var missed: [String: [ClusterChange]] = [:]
     private var sequence = 0
+    private let initialBackoff: Duration
+    private let longestBackoff: Duration
+
+    init(initialBackoff: Duration = .seconds(1), longestBackoff: Duration = .seconds(10)) {
+        self.initialBackoff = initialBackoff
+        self.longestBackoff = longestBackoff
+    }
 
     /// A pod new to the queue, or a newer version of one in it.
     mutating func upsert(_ pod: PodInfo, isBetter: Bool, now: Timestamp) {
@@ -124,10 +131,9 @@ struct SchedulingQueue: Sendable {
     var activeCount: Int { heap.count }
     var parkedCount: Int { parked.count }
 
-    /// 1 s after the last attempt, doubled with each, at most 10 s.
+    /// Some time after the last attempt, doubled with each, up to the longest.
     private mutating func rejoin(_ entry: Entry, _ now: Timestamp) {
-        let seconds = min(10, 1 << min(max(entry.attempts - 1, 0), 4))
-        let until = entry.lastAttempt + .seconds(seconds)
+        let until = entry.lastAttempt + min(longestBackoff, initialBackoff * (1 << min(max(entry.attempts - 1, 0), 10)))
         if entry.attempts == 0 || until <= now { push(entry) } else { waiting[entry.pod.uid] = (entry, until) }
     }
 

@@ -6,6 +6,8 @@ struct TypeUse {
     var flags: Field.Flags = []
     var isPointer = false
     var enumValues: [Node] = []
+    /// `v1.Protocol`, of enumerations open and closed.
+    var typeName = ""
 
     /// Whether Go has a struct here, which `omitempty` never leaves out.
     var isStruct: Bool {
@@ -84,18 +86,32 @@ extension SchemaText {
 
     private mutating func attributes(of use: TypeUse, field: String) throws(SchemaError) -> AttributeUse {
         skipSpaces()
-        if cursor == lineEnd, use.enumValues.isEmpty { return AttributeUse(flags: [], rulesID: .none) }
+        if cursor == lineEnd { return AttributeUse(flags: [], rulesID: namedRules(use)) }
         let key = Interner.hash(bytes, cursor..<lineEnd)
-        if use.enumValues.isEmpty, let known = sharedAttributes[key] {
+        if use.typeName.isEmpty, let known = sharedAttributes[key] {
             cursor = lineEnd
             return known
         }
         var attributes = Attributes()
         try readAttributes(&attributes, field: field)
         attributes.rules.enumValues = use.enumValues
+        attributes.rules.typeName = use.typeName
         let said = AttributeUse(presence: attributes.presence, flags: attributes.flags, rulesID: builder.add(attributes.rules))
-        if use.enumValues.isEmpty, !attributes.isOwn { sharedAttributes[key] = said }
+        if use.typeName.isEmpty, !attributes.isOwn { sharedAttributes[key] = said }
         return said
+    }
+
+    /// The rules of a type alone, the same for all its uses.
+    private mutating func namedRules(_ use: TypeUse) -> RulesID {
+        if use.typeName.isEmpty { return .none }
+        let key = "\(version.qualifier) \(use.typeName)"
+        if let known = typeRules[key] { return known }
+        var rules = Rules()
+        rules.enumValues = use.enumValues
+        rules.typeName = use.typeName
+        let id = builder.add(rules)
+        typeRules[key] = id
+        return id
     }
 
     /// The attributes in the order in which a line has them.
@@ -226,16 +242,19 @@ extension SchemaText {
         let isQualified = name.utf8.contains(UInt8(ascii: "."))
         guard isQualified || bytes[token.lowerBound] <= UInt8(ascii: "Z") else { throw fail("unknown type '\(name)'") }
         let qualified = isQualified ? name : "\(version.qualifier).\(name)"
-        if let values = enums[qualified] { return TypeUse(shape: .scalar(.string), enumValues: values) }
+        if let values = enums[qualified] { return TypeUse(shape: .scalar(.string), enumValues: values, typeName: SchemaText.goName(qualified)) }
         return TypeUse(shape: .message(reference(qualified)))
     }
 
     private mutating func element(_ token: Token) throws(SchemaError) -> ElementID {
         let use = try parseType(token)
         guard !use.isPointer else { throw fail("pointers are for fields only") }
-        var rules = Rules()
-        rules.enumValues = use.enumValues
-        return builder.element(Element(shape: use.shape, flags: use.flags, rulesID: builder.add(rules)))
+        return builder.element(Element(shape: use.shape, flags: use.flags, rulesID: namedRules(use)))
+    }
+
+    /// `core/v1.Protocol` is Go's `v1.Protocol`.
+    static func goName(_ qualified: String) -> String {
+        qualified.lastIndex(of: "/").map { String(qualified[qualified.index(after: $0)...]) } ?? qualified
     }
 
     private func after(_ prefix: StaticString, _ token: Token) -> Token? {

@@ -15,7 +15,7 @@ import Tree
 ///       = spec.paused false                               a default that holds for this kind, where its types are shared with others
 ///     type RuleWithOperations
 ///       -        2 Rule inline                            `-`: inline in JSON
-///     enum RestartPolicy Always Never OnFailure
+///     enum RestartPolicy Always Never OnFailure           texts of a type of their own; without values any text will do
 ///
 /// Types are as in Go: `*T` pointer, `[]T`, `map[string]T`; `items[]string` is a list that protobuf wraps in a message.
 /// The attributes and their order are in `SchemaText+Fields.swift`. Whatever is not known is an error with its line.
@@ -47,11 +47,13 @@ struct SchemaText {
 
     // What was seen.
     /// Qualified names (`core/v1.Pod`) that have a message, an enumeration or are only referred to so far.
-    var enums: [String: [Node]] = [:]
+    var enums: [String: [Node]] = ["types.UID": [], "types.NodeName": []]
     var unresolved: [String: (file: String, line: Int)] = [:]
     /// Types by the text of their token within a version, and what attributes come to by their text.
     var localTypes: [UInt64: TypeUse] = [:]
     var sharedAttributes: [UInt64: AttributeUse] = [:]
+    /// What types of texts come to by themselves, by version and name.
+    var typeRules: [String: RulesID] = [:]
     var sources: [String: [TypeSource]] = [:]
 
     struct Package {

@@ -66,7 +66,7 @@ struct RevisionState: Sendable {
     }
 
     /// Drops what is beyond the limits and returns the revisions whose rows nobody needs any more: what was superseded or
-    /// deleted by a dropped event. Called after each commit: without writes the past stays as it is and costs nothing.
+    /// deleted by a dropped event. Called after each commit, and when `nextCompaction` has come without one.
     mutating func compact(now: Timestamp) -> [Int64] {
         let horizon = compacted
         var resources: Set<String> = []
@@ -86,6 +86,11 @@ struct RevisionState: Sendable {
             firstMark = 0
         }
         return dropEvents(of: resources, through: compacted)
+    }
+
+    /// When the oldest commit that is not the newest comes of age, and how long one may let others gather.
+    var nextCompaction: (time: Timestamp, pause: Duration)? {
+        firstMark < marks.count - 1 ? (marks[firstMark].time + limits.age, limits.age / 10) : nil
     }
 
     private mutating func dropEvents(of resources: Set<String>, through horizon: Int64) -> [Int64] {
@@ -172,12 +177,17 @@ struct RevisionState: Sendable {
         return collection.events.after(start)
     }
 
+    /// Throws where `view` would.
+    func check(_ wanted: Int64) throws(StoreError) {
+        guard wanted <= revision else { throw .future(current: revision) }
+        guard wanted >= compacted || wanted == revision else { throw .expired(oldest: compacted) }
+    }
+
     /// What is needed to see a resource as it was: the present, and what to undo.
     func view(of resource: String, at wanted: Int64?) throws(StoreError) -> (records: SortedRecords, undo: [WatchEvent]) {
         let collection = collections[resource]
         guard let wanted, wanted != revision else { return (collection?.records ?? SortedRecords(), []) }
-        guard wanted < revision else { throw .future(current: revision) }
-        guard wanted >= compacted else { throw .expired(oldest: compacted) }
+        try check(wanted)
         return (collection?.records ?? SortedRecords(), collection?.events.after(wanted) ?? [])
     }
 }

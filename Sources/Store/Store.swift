@@ -86,6 +86,15 @@ package final class Store: Sendable {
 
     /// A resource as it is now, or as it was at `revision`. Throws `expired` and `future`.
     package func snapshot(of resource: String, at revision: Int64? = nil) throws(StoreError) -> Snapshot {
+        guard let revision, revision != currentRevision else { return try read(resource, at: revision) }
+        try queue.read { (state) throws(StoreError) in try state.check(revision) }
+        if let known = queue.past.find(resource, revision) { return known }
+        let snapshot = try read(resource, at: revision)
+        queue.past.keep(snapshot, of: resource)
+        return snapshot
+    }
+
+    private func read(_ resource: String, at revision: Int64?) throws(StoreError) -> Snapshot {
         let (records, undo, current) = try queue.read { (state) throws(StoreError) in
             let view = try state.view(of: resource, at: revision)
             return (view.records, view.undo, state.revision)

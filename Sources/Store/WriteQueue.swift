@@ -42,6 +42,7 @@ final class WriteQueue: Sendable {
     private let pending = Monitor(Pending())
     private let state: Mutex<RevisionState>
     private let hub: WatchHub
+    let past = PastSnapshots()
     private let engine: any Engine
     private let limits: StoreLimits
     private let clock: any TimeSource
@@ -126,16 +127,32 @@ final class WriteQueue: Sendable {
         var isUntidy = false
         while true {
             var next = isUntidy ? pending.wait(atMost: .milliseconds(200), take) : nil
-            if next == nil {
-                if isUntidy { engine.maintainIdle() }
-                next = pending.wait(take)
+            if next == nil, isUntidy { engine.maintainIdle() }
+            // The past grows old also while nobody writes; once it is all gone, nothing wakes this thread.
+            while next == nil, let rest = restUntilCompaction() {
+                next = pending.wait(atMost: rest, take)
+                if next == nil { compact() }
             }
-            guard case .jobs(let jobs) = next else { break }
+            guard case .jobs(let jobs) = next ?? pending.wait(take) else { break }
             process(jobs)
             isUntidy = engine.maintain()
         }
         hub.close()
         engine.close()
+    }
+
+    private func restUntilCompaction() -> Duration? {
+        guard let due = state.withLock({ $0.nextCompaction }) else { return nil }
+        // Not for each old commit: those of some time go together.
+        return max(due.time - clock.now(), due.pause)
+    }
+
+    /// The rows go with the next write.
+    private func compact() {
+        let now = clock.now()
+        let (dropped, compacted) = state.withLock { ($0.compact(now: now), $0.compacted) }
+        past.drop(before: compacted)
+        if engine.keepsRows { garbage.withLock { $0 += dropped } }
     }
 
     private enum Next: Sendable {
@@ -185,11 +202,12 @@ final class WriteQueue: Sendable {
             return part.count
         }
         try? probe?(.committed)
-        let (actions, dropped) = state.withLock { state in
+        let (actions, dropped, compacted) = state.withLock { state in
             state.apply(batch.events, meta: batch.meta, at: time)
             let dropped = state.compact(now: time)
-            return (hub.committed(batch.events, revision: batch.revision), dropped)
+            return (hub.committed(batch.events, revision: batch.revision), dropped, state.compacted)
         }
+        past.drop(before: compacted)
         published.store(batch.revision, ordering: .releasing)
         hub.perform(actions, revision: batch.revision)
         try? probe?(.published)

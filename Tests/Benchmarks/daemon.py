@@ -67,17 +67,20 @@ class Daemon:
         return api, node
 
     def _wait_for_api(self, begin):
-        context = ssl._create_unverified_context()
+        # One connection, kept: each more would leave timers in the server that is measured.
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=ssl._create_unverified_context(), timeout=5)
         while time.perf_counter() - begin < 120:
             if self.process.poll() is not None:
                 raise SystemExit(f"the daemon ended with {self.process.returncode}; see {self.folder}/log")
             try:
-                connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=5)
                 connection.request("GET", "/readyz")
-                if connection.getresponse().status == 200:
-                    return
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 200:
+                    return connection.close()
             except OSError:
-                time.sleep(0.001)
+                connection.close()
+            time.sleep(0.001)
         raise SystemExit("the API was not ready in 120 s")
 
     def client(self):
@@ -134,6 +137,9 @@ def switches(pid):
     """How often its threads have gone to sleep of their own will: each time something woke them."""
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/status") as file:
-            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
+        try:
+            with open(f"/proc/{pid}/task/{task}/status") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)[1])
+        except FileNotFoundError:
+            continue
     return total

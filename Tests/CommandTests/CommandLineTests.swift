@@ -1,5 +1,6 @@
 import ArgumentParser
 import Core
+import Linux
 import Platform
 import Testing
 import Tree
@@ -25,12 +26,44 @@ import Tree
         #expect(throws: (any Error).self) { try Jangada.parseAsRoot(arguments) }
     }
 
-    @Test func everyCommandSaysWhatItIsFor() {
+    @Test func everyCommandSaysWhatItIsForAndShowsAnExample() {
         func check(_ command: any ParsableCommand.Type) {
             #expect(!command.configuration.abstract.isEmpty, "\(command)")
+            #expect(command.configuration.discussion.contains("Example") || command == CompletionCommand.self, "\(command)")
             for child in command.configuration.subcommands { check(child) }
         }
         check(Jangada.self)
+    }
+
+    @Test func everyCommandOnAClusterTakesItsName() throws {
+        for words in [["up"], ["down"], ["reset"], ["status"], ["kubeconfig"], ["logs"], ["demo"], ["server"], ["image", "list"], ["registry", "list"]] {
+            _ = try Jangada.parseAsRoot(words + ["--name", "loja"])
+            #expect(throws: (any Error).self) { try Jangada.parseAsRoot(words + ["--name", "-Loja"]) }
+        }
+    }
+
+    @Test func directoriesFollowFromTheName() throws {
+        func directory(_ words: String...) throws -> StateDirectory { try ClusterOptions.parse(words).directory }
+        #expect(try directory().root == "/var/lib/jangada" && directory().run == "/run/jangada")
+        #expect(try directory("--name", "loja").root == "/var/lib/jangada-loja" && directory("--name", "loja").run == "/run/jangada-loja")
+        #expect(try directory("--state", "/a//b/./c/").root == "/a/b/c" && directory("--state", "/a").run == "/a/run")
+        #expect(try ClusterOptions.parse(["--name", "loja"]).command("up") == "sudo jangada up --name loja")
+    }
+
+    @Test func numbersGiveEveryClusterRangesOfItsOwn() throws {
+        var seen: [IPPrefix] = []
+        for index in 0..<ClusterIndex.count {
+            var settings = ClusterSettings()
+            settings.index = index
+            let ranges = try #require(settings.ranges)
+            for range in [ranges.nodes, ranges.loadBalancers, ranges.pods, ranges.services] {
+                #expect(!seen.contains { $0.overlaps(range) }, "\(index): \(range)")
+                seen.append(range)
+            }
+        }
+        var settings = ClusterSettings()
+        settings.index = ClusterIndex.count
+        #expect(settings.ranges == nil)
     }
 
     @Test func buildArgumentsAreNamesAndValues() throws {
@@ -50,6 +83,7 @@ import Tree
         #expect(Words.bytes(1_500_000) == "1.5 MB")
         #expect(Words.duration(.milliseconds(420)) == "0.42 s")
         #expect(Words.duration(.seconds(185)) == "3 min 05 s")
+        #expect([0, 119, 120, 7199, 7200, 200_000].map { Words.age($0) } == ["0s", "119s", "2m", "119m", "2h", "2d"])
     }
 
     @Test func theTailOfALogHasThatManyLines() {

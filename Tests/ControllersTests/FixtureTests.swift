@@ -17,7 +17,7 @@ import Tree
         "replicaset": ReplicaSets(), "replicationcontroller": ReplicaSets(.replicationController), "deployment": Deployments(),
         "endpointslice": EndpointSlices(), "endpoints": Endpoints(), "namespacedefaults": ServiceAccounts(), "nodelifecycle": NodeLifecycle(start: Fixture.now + .seconds(-3600)),
         "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "cronjob": CronJobs(), "disruption": DisruptionBudgets(),
-        "clusterrole": ClusterRoleAggregation(), "volumebinder": VolumeBinder(),
+        "clusterrole": ClusterRoleAggregation(), "volumebinder": VolumeBinder(), "endpointslicemirroring": EndpointSliceMirrors(),
     ]
 
     @Test(arguments: Fixture.all) func planIsAsWritten(_ fixture: Fixture) throws {

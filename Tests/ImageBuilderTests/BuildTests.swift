@@ -1,6 +1,7 @@
 import Core
 import Synchronization
 import Testing
+import Transport
 import Tree
 
 @testable import ImageBuilder
@@ -138,6 +139,40 @@ private struct WritingSandbox: CommandSandbox {
         let (_, tree, _) = try await bench.build("FROM scratch\nADD a.tar /to/\nCOPY a.tar /kept/\n")
         #expect(try bench.text(tree, "/to/in/side") == "x")
         #expect(try tree.find("/kept/a.tar") != nil)
+    }
+
+    @Test func filesOfTheWebAreAddedByWhatTheyContain() async throws {
+        let bench = try Bench()
+        let content = Mutex(Array("version 1".utf8))
+        let server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: Web { exchange in
+            switch exchange.request.path {
+            case "/moved": exchange.respond(status: 302, headers: ["location": "/files/tool"])
+            case "/files/tool": exchange.respond(status: 200, body: content.withLock { $0 })
+            default: exchange.respond(status: 404)
+            }
+        })
+        try await server.start()
+        let base = "http://127.0.0.1:\(server.port ?? 0)"
+        let digest = ContentDigest(of: content.withLock { $0 })
+        let file = "FROM scratch\nADD \(base)/moved /plain\nADD --chmod=755 --checksum=\(digest) \(base)/files/tool?x=1 /bin/\n"
+        let (_, tree, first) = try await bench.build(file)
+        #expect(try bench.text(tree, "/plain") == "version 1")
+        #expect(try tree.find("/plain")?.status.permissions == 0o600 && tree.find("/bin/tool")?.status.permissions == 0o755)
+        #expect(try await bench.build(file).digest == first)
+        content.withLock { $0 = Array("version 2".utf8) }
+        for (steps, words) in [(file, "digest mismatch sha256:"), ("FROM scratch\nADD \(base)/none /x\n", "invalid response status 404"), ("FROM scratch\nADD \(base)/ /x/\n", "404")] {
+            do {
+                _ = try await bench.build(steps)
+                Issue.record("built")
+            } catch let error as BuildError { #expect(error.message.contains(words), "\(error)") }
+        }
+        #expect(try FileSystem.list("\(bench.path)/content/layers/tmp").isEmpty)
+        await server.shutdown(grace: .milliseconds(10))
+    }
+
+    private struct Web: HTTPHandler {
+        let body: @Sendable (HTTPExchange) -> Void
+        func handle(_ exchange: HTTPExchange) async { body(exchange) }
     }
 
     @Test(arguments: [

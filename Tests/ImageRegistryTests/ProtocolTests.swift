@@ -119,4 +119,47 @@ import Tree
                 try JSONReader.read(try await send(fixture, "GET", "/v2/_catalog").body)["repositories"].stringList == ["meu-registry/app"])
         }
     }
+
+    @Test func namingAnotherRepositorysContentDoesNotOpenIt() async throws {
+        try await RegistryFixture.with { fixture in
+            let secret = Array("of another registry".utf8)
+            let digest = try fixture.repositories.content.put(secret)
+            let named = Descriptor(
+                mediaType: MediaType.dockerForeignLayer, digest: digest, size: Int64(secret.count), urls: ["https://example.com/layer"])
+            let config = Array("{}".utf8)
+            let own = Descriptor(mediaType: MediaType.ociConfig, digest: ContentDigest(of: config), size: 2)
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(own.digest)", config).status == 201)
+            var platform = named
+            (platform.mediaType, platform.urls) = (MediaType.ociManifest, [])
+            for (bytes, type) in [
+                (ImageIndex(manifests: [platform]).bytes, MediaType.ociIndex), (ImageManifest(config: own, layers: [named]).bytes, MediaType.ociManifest),
+            ] {
+                let put = try await send(fixture, "PUT", "/v2/meu-registry/app/manifests/1", bytes, headers: ["content-type": type])
+                #expect(put.status == 201)
+                #expect(try await send(fixture, "GET", "/v2/meu-registry/app/blobs/\(digest)").status == 404)
+                #expect(try await send(fixture, "GET", "/v2/meu-registry/app/manifests/\(digest)").status == 404)
+            }
+            let mount = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?mount=\(digest)&from=outro/app")
+            #expect(mount.status == 202)
+        }
+    }
+
+    @Test func aCollectionInTheMiddleOfASlowPushSparesItsBlobs() async throws {
+        try await RegistryFixture.with { fixture in
+            let config = Array("{}".utf8)
+            let digest = ContentDigest(of: config)
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(digest)", config).status == 201)
+            let content = fixture.repositories.content
+            _ = try content.collect(grace: .seconds(-600), live: { fixture.repositories.live() })
+            let manifest = ImageManifest(config: Descriptor(mediaType: MediaType.ociConfig, digest: digest, size: 2), layers: [])
+            let put = try await send(
+                fixture, "PUT", "/v2/meu-registry/app/manifests/1", manifest.bytes, headers: ["content-type": MediaType.ociManifest])
+            #expect(put.status == 201)
+            // A registry that was deleted leaves nothing to one that gets its name.
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/new/blobs/uploads/?digest=\(digest)", config).status == 201)
+            try fixture.repositories.removeRegistry("meu-registry")
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/new/blobs/\(digest)").status == 404)
+            #expect(fixture.repositories.live().isEmpty)
+        }
+    }
 }

@@ -15,6 +15,8 @@ final class RegistryFixture: Sendable {
     let port: Int
     let user: String
     let token: String
+    /// PEM of the authority that the server's certificate is of.
+    let authority: [UInt8]
     var host: String { "127.0.0.1:\(port)" }
     var basic: String { "Basic " + Encoding.base64(Array("\(user):\(token)".utf8)) }
 
@@ -39,7 +41,9 @@ final class RegistryFixture: Sendable {
         let made = try directory.createCredential(registry: "meu-registry", user: "ana")
         (user, token) = ("ana", made.token)
         // Clients that do not know it is plain try TLS first; the port takes both, as the real one does.
-        let identity = try CertificateAuthority.create(commonName: "test").issueServer(
+        let authority = try CertificateAuthority.create(commonName: "test")
+        self.authority = authority.identity.certificatePEM
+        let identity = try authority.issueServer(
             commonName: "registry", dns: ["localhost"], addresses: ["127.0.0.1"])
         server = HTTPServer(
             listeners: [.tcp(host: "127.0.0.1", port: 0)], tls: try ServerTLS(identity: identity), sniffTLS: true,
@@ -70,5 +74,32 @@ final class RegistryFixture: Sendable {
         let file = "\(path)/\(Identifier.suffix(8)).tar"
         try FileSystem.writeAtomically(file, bytes)
         return file
+    }
+
+    /// An OCI layout with one image, `many`, of several platforms.
+    func layout(_ path: String, architectures: [String]) throws {
+        try FileSystem.makeDirectories("\(path)/blobs/sha256")
+        func put(_ bytes: [UInt8], _ type: String, _ platform: Platform? = nil, name: String? = nil) throws -> Descriptor {
+            let digest = ContentDigest(of: bytes)
+            try FileSystem.writeAtomically("\(path)/blobs/sha256/\(digest.hex)", bytes)
+            return Descriptor(
+                mediaType: type, digest: digest, size: Int64(bytes.count), platform: platform,
+                annotations: name.map { ["org.opencontainers.image.ref.name": $0] } ?? [:])
+        }
+        let manifests = try architectures.map { architecture in
+            let target = MemoryTarget()
+            let tar = TarWriter(target)
+            try tar.add(TarEntry(path: "architecture", kind: .regular, mode: 0o644), Array(architecture.utf8))
+            try tar.finish()
+            let layer = try put(target.bytes, MediaType.ociLayer)
+            let config = try put(
+                Array(#"{"os":"linux","architecture":"\#(architecture)","config":{},"rootfs":{"type":"layers","diff_ids":["\#(layer.digest)"]}}"#.utf8),
+                MediaType.ociConfig)
+            return try put(
+                ImageManifest(config: config, layers: [layer]).bytes, MediaType.ociManifest, Platform(os: "linux", architecture: architecture))
+        }
+        let index = try put(ImageIndex(manifests: manifests).bytes, MediaType.ociIndex, name: "many")
+        try FileSystem.writeAtomically("\(path)/index.json", ImageIndex(manifests: [index]).bytes)
+        try FileSystem.writeAtomically("\(path)/oci-layout", Array(#"{"imageLayoutVersion":"1.0.0"}"#.utf8))
     }
 }

@@ -6,6 +6,8 @@ enum Shell {
     /// Whether a program is installed.
     static func has(_ program: String) -> Bool { access("/usr/bin/\(program)", X_OK) == 0 }
 
+    static let isRoot = geteuid() == 0
+
     static func run(_ command: String, fails: Bool = false, sourceLocation: SourceLocation = #_sourceLocation) throws {
         var pid = pid_t()
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(command), nil]

@@ -51,7 +51,7 @@ import Tree
         let live = Flag()
         var options = LogOptions()
         options.follow = true
-        var stream = LogReader(path: path, options: options, threads: .shared, isLive: { live.isUp }).stream().makeAsyncIterator()
+        var stream = LogReader(path: path, options: options, threads: .shared, isLive: { live.isUp }, ended: { await live.lowered() }).stream().makeAsyncIterator()
         #expect(try await stream.next() == Array("a\n".utf8))
         try FileSystem.open(path, [.writeOnly, .append]).write(line("b"))
         #expect(try await stream.next() == Array("b\n".utf8))
@@ -113,6 +113,11 @@ import Tree
 
 final class Flag: Sendable {
     private let value = Mutex(true)
+    private let (ends, end) = AsyncStream<Void>.makeStream()
     var isUp: Bool { value.withLock { $0 } }
-    func lower() { value.withLock { $0 = false } }
+    func lower() {
+        value.withLock { $0 = false }
+        end.finish()
+    }
+    func lowered() async { for await _ in ends {} }
 }

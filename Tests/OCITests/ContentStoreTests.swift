@@ -30,6 +30,26 @@ import Testing
         #expect(store.partials().isEmpty)
     }
 
+    @Test(.enabled(if: Shell.isRoot, "needs root, for a small file system")) func aFullDiskLeavesNoBytesOfTheWriteThatFailed() throws {
+        let small = "\(scratch.path)/small"
+        try FileSystem.makeDirectory(small)
+        try Shell.run("mount -t tmpfs -o size=64k none \(small)")
+        defer { try? Shell.run("umount \(small)") }
+        do {
+            let store = try ContentStore(root: "\(small)/content")
+            let ingest = try store.ingest("blob")
+            let (first, second) = ([UInt8](repeating: 1, count: 40_960), [UInt8](repeating: 2, count: 40_960))
+            try ingest.write(first)
+            #expect(throws: ImageError.self) { try ingest.write(second) }
+            #expect(throws: ImageError.self) { try second.withUnsafeBytes { try ingest.write($0) } }
+            #expect(ingest.size == 40_960)
+            let rest = [UInt8](repeating: 3, count: 10_000)
+            try ingest.write(rest)
+            let digest = try ingest.commit(expected: ContentDigest(of: first + rest))
+            #expect(try store.read(digest) == first + rest)
+        }
+    }
+
     @Test func aDroppedIngestIsResumed() throws {
         do {
             let ingest = try store.ingest("blob")

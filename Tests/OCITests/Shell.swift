@@ -3,6 +3,8 @@ import Testing
 
 /// Runs tools that are the other side of a format: tar, gzip, skopeo.
 enum Shell {
+    static let isRoot = geteuid() == 0
+
     static func run(_ command: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
         var pid = pid_t()
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(command), nil]

@@ -69,6 +69,36 @@ import Testing
         }
     }
 
+    @Test func thePastAgesWithoutWrites() async throws {
+        var options = Store.Options()
+        options.history = HistoryLimits(age: .milliseconds(20))
+        let store = try Store(.memory, options: options)
+        defer { store.close() }
+        for index in 0..<4 { try await store.create(pod("p\(index)")) }
+        // The newest commit stays, whatever its age.
+        while store.compactedRevision < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(try store.list("pods", at: 3).records.count == 3)
+        #expect(throws: StoreError.self) { try store.list("pods", at: 2) }
+    }
+
+    @Test func pagesOfThePastAgreeWhateverIsWrittenBetween() async throws {
+        let store = try Store(.memory)
+        defer { store.close() }
+        for index in 0..<30 { try await store.create(pod("p\(10 + index)")) }
+        let expected = try store.list("pods").records.map(\.revision)
+        var seen: [Int64] = []
+        var after: ListPosition?
+        repeat {
+            try await store.delete(pod("p\(39 - seen.count)"))
+            try await store.create(pod("q\(seen.count)"))
+            let page = try store.list("pods", at: 30, after: after, limit: 4)
+            seen += page.records.map(\.revision)
+            after = page.remaining > 0 ? page.records.last?.key.position : nil
+        } while after != nil
+        #expect(seen == expected)
+        #expect(try store.list("nodes", at: 30).records.isEmpty)
+    }
+
     @Test func aWatchOfAQuietResourceOutlivesCompaction() async throws {
         var options = Store.Options()
         options.history.count = 2

@@ -60,6 +60,19 @@ import Testing
         #expect(reached.withLock { $0 } == 0)
     }
 
+    @Test(arguments: [
+        (Wire.plain1, "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}", "TLS handshake to an HTTP server"),
+        (Wire.tls1, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP request to an HTTPS server"),
+    ])
+    func theWrongProtocolIsRefusedAtOnceInWords(wire: Wire, sent: String, words: String) async throws {
+        try await withServer(wire) { $0.respond(status: 200) } _: { _, endpoint in
+            let socket = try RawSocket(port: endpoint.port)
+            defer { socket.close() }
+            socket.send(sent)
+            #expect(await socket.read() == "HTTP/1.0 400 Bad Request\r\n\r\nClient sent \(words.hasPrefix("TLS") ? "a" : "an") \(words).\n")
+        }
+    }
+
     @Test func slowAndSilentClientsAreCutOff() async throws {
         var limits = HTTPServerLimits()
         limits.head = .milliseconds(800)

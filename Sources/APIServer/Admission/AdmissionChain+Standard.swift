@@ -5,12 +5,16 @@ extension AdmissionChain {
     package static func standard(
         _ store: Store, _ authorizer: RBACAuthorizer, catalog: ResourceCatalog, conversion: any VersionConversion, webhooks: WebhookClient
     ) -> AdmissionChain {
-        AdmissionChain([
+        let conditions = ExpressionConditions(store: store, catalog: catalog, authorizer: authorizer, conversion: conversion)
+        return AdmissionChain([
             NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), NodeRestriction(store),
             TaintNodesByCondition(), PodSecurityAdmission(store), PriorityAdmission(store), DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
             RuntimeClassAdmission(store), CertificateAdmission(authorizer), DefaultIngressClass(store),
-            MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion),
-            ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion), RoleEscalation(store, authorizer),
+            MutatingPolicies(store: store, catalog: catalog, authorizer: authorizer, conversion: conversion),
+            MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion, conditions: conditions),
+            ValidatingPolicies(store: store, catalog: catalog, authorizer: authorizer, conversion: conversion),
+            ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion, conditions: conditions),
+            RoleEscalation(store, authorizer),
         ])
     }
 }

@@ -18,6 +18,8 @@ package struct ServiceAccountAdmission: AdmissionPlugin {
         guard ServiceAccountAdmission.isPodCreation(request), request.object.annotations[ServiceAccountAdmission.mirror] == nil else { return }
         var pod = request.object
         if (pod["spec"]["serviceAccountName"].string ?? "").isEmpty { pod["spec"]["serviceAccountName"] = "default" }
+        // The name's old place is filled with every decode; what is stored must not differ from it.
+        pod["spec"]["serviceAccount"] = pod["spec"]["serviceAccountName"]
         let account = try await account(of: pod, request)
         if pod["spec"]["automountServiceAccountToken"].bool ?? account["automountServiceAccountToken"].bool ?? true { mountToken(&pod) }
         if pod["spec"]["imagePullSecrets"].list.isEmpty {

@@ -16,6 +16,8 @@ package final class ServedResource: Sendable {
     package let isCustom: Bool
     /// What converts between the versions of a custom resource, where a new apiVersion is not all there is to it.
     package let converter: (any CustomConverter)?
+    /// The CEL rules of a custom resource; nil where its schema has none.
+    package let rules: CustomRules?
     /// `{"kind":"Pod","apiVersion":"v1",`: how every body of this version begins.
     let head: [UInt8]
     let storageHead: [UInt8]
@@ -23,7 +25,7 @@ package final class ServedResource: Sendable {
     /// `storageAPIVersion` is the form that the store keeps the collection in.
     package init(
         _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false,
-        converter: (any CustomConverter)? = nil
+        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil
     ) {
         self.converter = converter
         self.resource = resource
@@ -31,6 +33,7 @@ package final class ServedResource: Sendable {
         self.canonical = canonical
         self.selectableFields = selectableFields
         self.isCustom = isCustom
+        self.rules = rules
         self.collection = collection
         self.storageAPIVersion = storageAPIVersion
         head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)
@@ -64,11 +67,14 @@ package struct SelectableField: Sendable, Equatable {
     package let path: [String]
     /// What an absent value counts as: upstream renders booleans and numbers.
     package let absent: String
+    /// Where else to look for an absent value.
+    package let otherwise: [String]
 
-    package init(_ name: String, path: [String]? = nil, absent: String = "") {
+    package init(_ name: String, path: [String]? = nil, absent: String = "", otherwise: [String] = []) {
         self.name = name
         self.path = path ?? name.split(separator: ".").map(String.init)
         self.absent = absent
+        self.otherwise = otherwise
     }
 }
 
@@ -83,7 +89,7 @@ package enum SelectableFields {
             SelectableField("status.podIP"), SelectableField("status.podIPs", path: ["status", "podIP"]), SelectableField("status.nominatedNodeName"),
         ],
         "events": events,
-        "events.k8s.io/events": events,
+        "events.k8s.io/events": newEvents,
         "nodes": [SelectableField("spec.unschedulable", absent: "false")],
         "namespaces": [SelectableField("status.phase"), SelectableField("name", path: ["metadata", "name"])],
         "secrets": [SelectableField("type")],
@@ -102,6 +108,12 @@ package enum SelectableFields {
         SelectableField("involvedObject.kind"), SelectableField("involvedObject.namespace"), SelectableField("involvedObject.name"),
         SelectableField("involvedObject.uid"), SelectableField("involvedObject.apiVersion"), SelectableField("involvedObject.resourceVersion"),
         SelectableField("involvedObject.fieldPath"), SelectableField("reason"), SelectableField("reportingComponent"),
-        SelectableField("source", path: ["source", "component"]), SelectableField("type"),
+        SelectableField("source", path: ["source", "component"], otherwise: ["reportingComponent"]), SelectableField("type"),
     ]
+
+    /// The newer group has names of its own for two of them beside.
+    private static let newEvents: [SelectableField] =
+        events + [
+            SelectableField("reportingController", path: ["reportingComponent"]), SelectableField("metadata.uid"),
+        ]
 }

@@ -143,7 +143,7 @@ package final class CustomResources: Sendable {
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
-                    selectableFields: fields, isCustom: true, converter: converter))
+                    selectableFields: fields, isCustom: true, converter: converter, rules: CustomRules(version["schema"]["openAPIV3Schema"])))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
     }

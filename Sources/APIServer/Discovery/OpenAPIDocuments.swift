@@ -43,11 +43,11 @@ final class OpenAPIDocuments: Sendable {
         let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
         if accept.contains(protobuf) || accept.contains("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
             return try cached("v2 protobuf", contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") { () throws(APIError) in
-                OpenAPIEmitter(catalog.graph).v2Protobuf(catalog.all.map(\.resource))
+                OpenAPIEmitter(catalog.graph).v2Protobuf(builtIn, besides: customs(catalog.all))
             }
         }
         return try cached("v2", contentType: "application/json") { () throws(APIError) in
-            JSONWriter.write(joined(OpenAPIEmitter(catalog.graph).v2(catalog.all.map(\.resource))))
+            JSONWriter.write(joined(OpenAPIEmitter(catalog.graph).v2(builtIn, besides: customs(catalog.all))))
         }
     }
 
@@ -70,7 +70,7 @@ final class OpenAPIDocuments: Sendable {
         guard groupVersions().contains(path) else { throw APIError.pathNotFound }
         return try cached("v3 \(path)", contentType: "application/json") { () throws(APIError) in
             let resources = catalog.all.filter { OpenAPIDocuments.path($0.resource) == path }
-            return JSONWriter.write(OpenAPIEmitter(resources.first?.graph ?? catalog.graph).v3(resources.map(\.resource)))
+            return JSONWriter.write(OpenAPIEmitter(catalog.graph).v3(resources.filter { !$0.isCustom }.map(\.resource), besides: customs(resources)))
         }
     }
 
@@ -85,6 +85,13 @@ final class OpenAPIDocuments: Sendable {
             }
         }
         return out
+    }
+
+    private var builtIn: [Schema.Resource] { catalog.all.filter { !$0.isCustom }.map(\.resource) }
+
+    /// Each custom resource has a graph of its own.
+    private func customs(_ resources: [ServedResource]) -> [(graph: Graph, resources: [Schema.Resource])] {
+        resources.filter(\.isCustom).map { (graph: $0.graph, resources: [$0.resource]) }
     }
 
     private func groupVersions() -> [String] {

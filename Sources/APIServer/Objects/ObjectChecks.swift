@@ -9,14 +9,16 @@ package struct ObjectChecks: Sendable {
 
     /// A patched object as the typed object it stands for: known fields only, canonical scalars, defaults set. Unknown fields
     /// are refused, told or dropped, as `fieldValidation` says.
-    func decode(_ body: Node, _ resource: ServedResource, _ options: WriteOptions, warn: (String) -> Void) throws(APIError) -> Node {
+    func decode(
+        _ body: Node, _ resource: ServedResource, _ options: WriteOptions, besides: [String] = [], warn: (String) -> Void
+    ) throws(APIError) -> Node {
         let decoded: Canonical.Decoded
         let gvk = resource.resource.gvk
         do { decoded = try resource.canonical.decode(body, as: resource.resource.message) } catch {
             throw BodyDecoder.unhandled(gvk, as: gvk, error.description)
         }
         if options.fieldValidation != .ignore {
-            let found = decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+            let found = besides + decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
             if options.fieldValidation == .strict, !found.isEmpty {
                 throw BodyDecoder.unhandled(gvk, as: gvk, "strict decoding error: " + found.joined(separator: ", "))
             }
@@ -40,29 +42,53 @@ package struct ObjectChecks: Sendable {
 
     // MARK: - Validation
 
-    func validate(_ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy) throws(APIError) {
+    func validate(
+        _ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy, warn: (String) -> Void = { _ in }
+    ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
-        errors += Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
-        errors += strategy.validate(object)
+        if !resource.isCustom, !Self.looseGroups.contains(resource.group) { errors += ObjectMeta.finalizerErrors(object["metadata"]) }
+        errors += content(object, old: nil, resource, strategy, warn)
         try refuse(errors, resource, object.name)
     }
 
-    func validateUpdate(_ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String) throws(APIError) {
+    /// Groups whose kinds may have finalizers without a domain.
+    private static let looseGroups: Set<String> = ["apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io"]
+
+    func validateUpdate(
+        _ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String, warn: (String) -> Void = { _ in }
+    ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         errors += ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
         if subresource.isEmpty {
-            errors += Validation.errors(object, as: resource.resource.message, in: resource.graph, resource.isCustom ? .custom : .builtIn)
-            errors += strategy.validate(object)
+            errors += content(object, old: old, resource, strategy, warn)
+        } else if resource.isCustom {
+            errors += schemaErrors(object, old: old, resource, warn)
         }
         errors += strategy.validateUpdate(object, old: old, subresource: subresource)
         try refuse(errors, resource, object.name)
     }
 
+    /// The table says little of a field, a hook more: where both find something, the hook's words count.
+    private func content(
+        _ object: Node, old: Node?, _ resource: ServedResource, _ strategy: any KindStrategy, _ warn: (String) -> Void
+    ) -> [FieldError] {
+        var general = schemaErrors(object, old: old, resource, warn)
+        let unchecked = strategy.traits.uncheckedFields
+        if !unchecked.isEmpty { general.removeAll { unchecked.contains($0.field.replacing(/\[\d+\]/, with: "")) } }
+        let own = strategy.validate(object)
+        guard !general.isEmpty, !own.isEmpty, !resource.isCustom else { return general + own }
+        let fields = Set(own.map(\.field))
+        return general.filter { !fields.contains($0.field) && !fields.contains(Self.listOf($0.field)) } + own
+    }
+
+    /// `spec.accessModes[0]` is an item of `spec.accessModes`.
+    private static func listOf(_ field: String) -> String {
+        guard field.last == "]", let bracket = field.lastIndex(of: "[") else { return field }
+        return String(field[..<bracket])
+    }
+
     private func refuse(_ errors: [FieldError], _ resource: ServedResource, _ name: String) throws(APIError) {
         guard !errors.isEmpty else { return }
-        // The same finding from the table and from a hook is one finding.
-        var seen: Set<String> = []
-        let distinct = errors.filter { seen.insert($0.description).inserted }
-        throw APIError.invalid(kind: resource.kind, group: resource.group, name: name, errors: distinct)
+        throw APIError.invalid(kind: resource.kind, group: resource.group, name: name, errors: errors)
     }
 }

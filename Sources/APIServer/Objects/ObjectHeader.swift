@@ -20,6 +20,7 @@ package struct ObjectHeader: Sendable {
         for field in fields {
             var node = object
             for step in field.path { node = node[step] }
+            if !field.otherwise.isEmpty, node.isEmpty { node = field.otherwise.reduce(object) { $0[$1] } }
             put(Self.field, field.name, text(node) ?? field.absent, &out)
         }
         return out

@@ -3,7 +3,6 @@ import Kinds
 import Machinery
 import Schema
 import Store
-import Synchronization
 import Tree
 
 /// Makes the bytes of an answer from records: the stored bytes themselves wherever the client asked for nothing else.
@@ -173,14 +172,15 @@ struct Rendering: Sendable {
 
     // MARK: - Watch events
 
-    /// One frame of a watch stream. The common form, stored bytes in JSON, is made once per record and shared by all watchers.
-    func frame(_ kind: String, _ record: Record) throws(APIError) -> [UInt8] {
-        if sendsStoredBytes, resource.isStorageVersion, !resource.isCustom || resource.isOwnVersion(record.body) {
-            let frames = record.derived(WatchFrames.self) { _ in WatchFrames() }
-            return frames.frame(kind, record.body)
-        }
-        return try frame(kind, try shape(served(record)))
+    /// What stands before and after the stored bytes in a frame of a watch stream; nil where they cannot be sent as they are.
+    /// So the bytes of a record are one array for all watchers.
+    func storedFrame(_ kind: String, _ record: Record) -> (head: [UInt8], tail: [UInt8])? {
+        guard sendsStoredBytes, resource.isStorageVersion, !resource.isCustom || resource.isOwnVersion(record.body) else { return nil }
+        return (WatchFrames.head(kind), WatchFrames.tail)
     }
+
+    /// One frame of a watch stream.
+    func frame(_ kind: String, _ record: Record) throws(APIError) -> [UInt8] { try frame(kind, try shape(served(record))) }
 
     func frame(_ kind: String, _ node: Node) throws(APIError) -> [UInt8] {
         switch format.encoding {
@@ -203,23 +203,23 @@ struct Rendering: Sendable {
     }
 }
 
-/// The JSON watch frames of one record, made at the first watcher and shared by the rest.
-final class WatchFrames: Sendable {
-    private let cached = Mutex<[String: [UInt8]]>([:])
+/// What JSON watch frames have around the object.
+enum WatchFrames {
+    private static let added = opening("ADDED")
+    private static let modified = opening("MODIFIED")
+    private static let deleted = opening("DELETED")
+    static let tail: [UInt8] = [0x7D, 0x0A]
 
-    func frame(_ kind: String, _ body: [UInt8]) -> [UInt8] {
-        if let frame = cached.withLock({ $0[kind] }) { return frame }
-        let frame = WatchFrames.join(kind, body)
-        cached.withLock { $0[kind] = frame }
-        return frame
+    private static func opening(_ kind: String) -> [UInt8] { Array("{\"type\":\"\(kind)\",\"object\":".utf8) }
+
+    static func head(_ kind: String) -> [UInt8] {
+        switch kind {
+        case "ADDED": added
+        case "MODIFIED": modified
+        case "DELETED": deleted
+        default: opening(kind)
+        }
     }
 
-    static func join(_ kind: String, _ body: [UInt8]) -> [UInt8] {
-        var frame: [UInt8] = []
-        frame.reserveCapacity(body.count + 40)
-        frame += Array("{\"type\":\"\(kind)\",\"object\":".utf8)
-        frame += body
-        frame += [0x7D, 0x0A]
-        return frame
-    }
+    static func join(_ kind: String, _ body: [UInt8]) -> [UInt8] { head(kind) + body + tail }
 }

@@ -66,6 +66,7 @@ package struct PodStreamHandler: SubresourceHandler {
         guard !node.isEmpty else { return request.exchange.respond(status: 200, headers: request.headers(contentType: "text/plain"), body: []) }
         let streams = try self.node(of: pod)
         let chunks = try await PodStreamHandler.apiErrors { try await streams.logs(pod, container: container, options) }
+        if request.http.asksWebSocket { return try await messages(request, chunks) }
         request.exchange.start(status: 200, headers: request.headers(contentType: "text/plain"))
         let reading = Task {
             for try await chunk in chunks { try await request.exchange.write(chunk) }
@@ -73,6 +74,29 @@ package struct PodStreamHandler: SubresourceHandler {
         request.exchange.onClose { reading.cancel() }
         _ = await reading.result
         request.exchange.finish()
+    }
+
+    /// The log in messages of its bytes, or of their base64, as the client's protocol says. A client that closes ends it.
+    private func messages(_ request: APIRequest, _ chunks: AsyncThrowingStream<[UInt8], any Error>) async throws(APIError) {
+        let socket: WebSocket
+        do { socket = try await request.exchange.acceptWebSocket(protocols: ["", "binary.k8s.io", "base64.binary.k8s.io"]) } catch {
+            throw PodStreamHandler.refused(error)
+        }
+        let isText = socket.subprotocol == "base64.binary.k8s.io"
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                // Whoever breaks off, the farewell says all there is to say.
+                try? await PodStreamHandler.send(chunks, to: socket, asText: isText)
+            }
+            group.addTask { while let _ = try? await socket.receive() {} }
+            await group.next()
+            await socket.close()
+            group.cancelAll()
+        }
+    }
+
+    private static func send(_ chunks: AsyncThrowingStream<[UInt8], any Error>, to socket: WebSocket, asText: Bool) async throws {
+        for try await chunk in chunks { try await socket.send(asText ? Array(Encoding.base64(chunk).utf8) : chunk, text: asText) }
     }
 
     private func options(_ request: APIRequest) throws(APIError) -> LogOptions {

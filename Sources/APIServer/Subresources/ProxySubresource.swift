@@ -1,26 +1,34 @@
+import Client
 import Core
 package import Machinery
 import Store
 import Transport
 import Tree
 
-/// `pods/proxy` and `services/proxy`: what follows in the path is asked of the pod, or of one of the service's pods, and the answer
-/// is the client's.
+/// `pods/proxy`, `services/proxy` and `nodes/proxy`: what follows in the path is asked of the pod, of one of the service's pods or of the
+/// node's kubelet, and the answer is the client's.
 package struct ProxySubresource: SubresourceHandler {
-    package enum Kind: Sendable { case pods, services }
+    package enum Kind: String, Sendable { case pods, services, nodes }
 
     private let kind: Kind
     private let forwarder: Forwarder
+    private let nodes: NodeStreamsDirectory
 
-    package init(_ kind: Kind, forwarder: Forwarder) {
+    package init(_ kind: Kind, forwarder: Forwarder, nodes: NodeStreamsDirectory) {
         self.kind = kind
         self.forwarder = forwarder
+        self.nodes = nodes
     }
 
     package func handle(_ request: APIRequest, _ resource: ServedResource, _ server: APIServer) async throws(APIError) {
         let place = try ProxyName(request.info.name, kind)
         let store = server.parts.store
-        let endpoint = try kind == .pods ? ProxySubresource.pod(place, request.info, store) : ProxySubresource.service(place, request.info, store)
+        let endpoint: HTTPEndpoint?
+        switch kind {
+        case .pods: endpoint = try ProxySubresource.pod(place, request.info, store)
+        case .services: endpoint = try ProxySubresource.service(place, request.info, store)
+        case .nodes: endpoint = try ProxySubresource.node(place, store)
+        }
         let (base, tail) = ProxySubresource.split(request.http.path, tailOf: request.info)
         try await server.admitConnect(
             request, resource, ConnectOptions.proxy(kind == .pods ? "PodProxyOptions" : "ServiceProxyOptions", path: RequestInfo.unescape(tail[...])))
@@ -32,6 +40,7 @@ package struct ProxySubresource: SubresourceHandler {
             headers["location"] = "\(base)/\(query)"
             return request.exchange.respond(status: 301, headers: headers)
         }
+        guard let endpoint else { return try await kubelet(request, place.name, tail) }
         try await forwarder.forward(request, to: endpoint, target: (tail.isEmpty ? "/" : tail) + query, base: base)
     }
 
@@ -52,7 +61,27 @@ package struct ProxySubresource: SubresourceHandler {
         return (String(path[..<at]), String(path[at...]))
     }
 
+    /// The kubelet is in this process; it has no port of its own.
+    private func kubelet(_ request: APIRequest, _ name: String, _ tail: String) async throws(APIError) {
+        guard let streams = nodes.streams(of: name) else {
+            throw APIError.serviceUnavailable("error trying to reach service: the kubelet of node \(FieldError.quoted(name)) cannot be reached")
+        }
+        let answer = await streams.endpoint(tail)
+        request.exchange.respond(status: answer.status, headers: request.headers(contentType: answer.contentType), body: answer.body)
+    }
+
     // MARK: - Where to
+
+    /// Nil: the node's kubelet.
+    private static func node(_ place: ProxyName, _ store: Store) throws(APIError) -> HTTPEndpoint? {
+        guard let record = store.get(Key("nodes", name: place.name)) else { throw APIError.notFound("nodes", name: place.name) }
+        let node = try record.node()
+        let own = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].int.map(String.init) ?? ""
+        if place.port.isEmpty || place.port == own { return nil }
+        let address = node["status"]["addresses"].list.first { $0["type"].string == "InternalIP" }?["address"].string ?? ""
+        guard let port = Int(place.port), (1...65535).contains(port), isGlobal(address) else { throw APIError.badRequest("address not allowed") }
+        return place.endpoint(address, port)
+    }
 
     private static func pod(_ place: ProxyName, _ info: RequestInfo, _ store: Store) throws(APIError) -> HTTPEndpoint {
         guard let record = store.get(Key("pods", namespace: info.namespace, name: place.name)) else {
@@ -127,7 +156,7 @@ struct ProxyName: Equatable {
         port = parts.count == 1 ? "" : parts[parts.count - 1]
         isTLS = scheme == "https"
         guard parts.count <= 3, ["", "http", "https"].contains(scheme), !name.isEmpty else {
-            throw APIError.badRequest("invalid \(kind == .pods ? "pod" : "service") request \(FieldError.quoted(text))")
+            throw APIError.badRequest("invalid \(kind.rawValue.dropLast()) request \(FieldError.quoted(text))")
         }
     }
 

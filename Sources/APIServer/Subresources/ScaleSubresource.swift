@@ -1,7 +1,7 @@
 package import Machinery
 import Schema
 import Store
-import Tree
+package import Tree
 
 /// `scale`: the number of replicas of anything that has some, as an `autoscaling/v1` Scale.
 package struct ScaleSubresource: SubresourceHandler {
@@ -62,7 +62,15 @@ package struct ScaleSubresource: SubresourceHandler {
         set(&object[first], path.dropFirst(), value)
     }
 
-    static func scale(of object: Node, _ resource: ServedResource) -> Node {
+    /// The merge patch of the object that gives it a number of replicas.
+    package static func patch(_ replicas: Int64, _ resource: ServedResource) -> Node {
+        var patch = Node.emptyMap
+        let path = steps(resource.resource.subresource("scale")?.scalePaths?.specReplicas ?? ".spec.replicas")
+        set(&patch, path[...], .int(replicas))
+        return patch
+    }
+
+    package static func scale(of object: Node, _ resource: ServedResource) -> Node {
         guard let paths = resource.resource.subresource("scale")?.scalePaths else { return builtIn(object) }
         var status: Node = ["replicas": .int(value(object, paths.statusReplicas).int ?? 0)]
         if !paths.labelSelector.isEmpty, let text = value(object, paths.labelSelector).string, !text.isEmpty { status["selector"] = .string(text) }

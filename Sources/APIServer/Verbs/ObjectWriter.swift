@@ -98,7 +98,7 @@ package final class ObjectWriter: Sendable {
         let stage = stages[resource.collection]
         let reservation = try stage?.reserve(&object, old: nil, dryRun: context.options.isDryRun)
         do throws(APIError) {
-            try checks.validate(object, resource, strategy)
+            try checks.validate(object, resource, strategy, warn: context.warn)
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
             for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
@@ -173,7 +173,7 @@ package final class ObjectWriter: Sendable {
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
-            try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource)
+            try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource, warn: context.warn)
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
             for warning in strategy.warnings(object, old: old) { context.warn(warning) }

@@ -13,6 +13,8 @@ struct PatchVerb: Sendable {
 
     let kind: Kind
     private let patch: Node
+    /// Keys that came twice, in upstream's words.
+    let duplicates: [String]
     private let operations: JSONPatch?
 
     /// Reads the patch before any object is looked at. Throws 415 for a type that the resource does not take.
@@ -29,7 +31,15 @@ struct PatchVerb: Sendable {
         }
         self.kind = kind
         do {
-            patch = kind == .apply ? try YAMLReader.read(bytes) : try JSONReader.read(bytes)
+            if kind == .apply {
+                let (node, found) = try YAMLReader.readStrict(bytes)
+                patch = node
+                duplicates = found.isEmpty ? [] : ["yaml: unmarshal errors:\n" + found.map { "  \($0)" }.joined(separator: "\n")]
+            } else {
+                let (node, found) = try JSONReader.readStrict(bytes)
+                patch = node
+                duplicates = found.map { (kind == .json ? "json patch " : "") + "duplicate field \(NodePath.quoted($0.description))" }
+            }
         } catch {
             throw APIError.badRequest(kind == .apply ? "error decoding YAML: \(error)" : "error decoding patch: \(error)")
         }
@@ -48,6 +58,7 @@ struct PatchVerb: Sendable {
     init(_ patch: Node, _ kind: Kind) throws(APIError) {
         self.kind = kind
         self.patch = patch
+        duplicates = []
         if kind == .json {
             do { operations = try JSONPatch(patch) } catch { throw error.apiError }
         } else {

@@ -98,6 +98,9 @@ final class WatchStream: WatchSink {
         var isEnded = false
     }
 
+    /// What may wait for one client, in bytes.
+    private static let limit = 64 << 20
+
     private let exchange: HTTPExchange
     private let rendering: Rendering
     private let selection: Selection
@@ -205,6 +208,10 @@ final class WatchStream: WatchSink {
     // MARK: - Frames
 
     func send(_ type: String, _ record: Record) {
+        if let (head, tail) = rendering.storedFrame(type, record) {
+            if !exchange.enqueue(head, record.body, tail, limit: WatchStream.limit) { end() }
+            return
+        }
         do { push(try rendering.frame(type, record)) } catch { fail(error) }
     }
 
@@ -218,7 +225,7 @@ final class WatchStream: WatchSink {
     }
 
     private func push(_ frame: [UInt8]) {
-        if !exchange.enqueue(frame, limit: 64 << 20) { end() }
+        if !exchange.enqueue(frame, limit: WatchStream.limit) { end() }
     }
 }
 

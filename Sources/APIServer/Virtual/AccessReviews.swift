@@ -28,7 +28,7 @@ package struct AccessReviews: VirtualResource {
             throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
         }
         let errors = errors(review)
-        if !errors.isEmpty { throw .invalid(kind: resource.kind, group: resource.group, name: "", errors: errors) }
+        if !errors.isEmpty { throw .invalid(kind: "", group: resource.group, name: "", errors: errors) }
         let spec = review["spec"]
         let asked = attributes(spec, user: subject == .own ? context.user : AccessReviews.user(spec))
         review["status"] = ["allowed": .bool(authorizer.allows(asked))]
@@ -50,12 +50,18 @@ package struct AccessReviews: VirtualResource {
             subresource: asked["subresource"].string ?? "", namespace: asked["namespace"].string ?? "", name: asked["name"].string ?? "")
     }
 
+    /// Upstream shows the struct.
+    private static func shown(_ attributes: Node) -> String {
+        let fields: Node = ["Path": .string(attributes["path"].string ?? ""), "Verb": .string(attributes["verb"].string ?? "")]
+        return fields.jsonText
+    }
+
     private func errors(_ review: Node) -> [FieldError] {
         let spec = review["spec"]
         var errors: [FieldError] = []
         if !spec["resourceAttributes"].isNull, !spec["nonResourceAttributes"].isNull {
             errors.append(
-                .invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"].jsonText, "cannot be specified in combination with resourceAttributes"))
+                .invalid("spec.nonResourceAttributes", Self.shown(spec["nonResourceAttributes"]), "cannot be specified in combination with resourceAttributes"))
         }
         if spec["resourceAttributes"].isNull, spec["nonResourceAttributes"].isNull {
             errors.append(
@@ -70,7 +76,7 @@ package struct AccessReviews: VirtualResource {
             errors.append(.invalid("spec.resourceAttributes.namespace", quoted: asked["namespace"].string ?? "", "must match metadata.namespace"))
         }
         if !spec["nonResourceAttributes"].isNull {
-            errors.append(.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"].jsonText, "disallowed on this kind of request"))
+            errors.append(.invalid("spec.nonResourceAttributes", Self.shown(spec["nonResourceAttributes"]), "disallowed on this kind of request"))
         }
         return errors
     }

@@ -30,6 +30,10 @@ extension APIServer {
         switch request.info.verb {
         case "create":
             guard request.info.name.isEmpty else { throw .methodNotAllowed }
+            // What has no metadata has neither tables nor parts.
+            if rendering.format.shape != .object {
+                throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+            }
             let context = try context(request)
             let object = try await decodeBody(request, resource, context)
             var admitted = AdmissionRequest(

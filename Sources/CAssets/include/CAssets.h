@@ -14,6 +14,9 @@ typedef struct jangada_asset {
 jangada_asset jangada_schema(size_t index);
 extern const size_t jangada_schema_count;
 
+/// A line on each type and field, for documents.
+jangada_asset jangada_descriptions(void);
+
 /// The roles and bindings, and the other objects, that every cluster starts with: YAML documents.
 jangada_asset jangada_bootstrap_rbac(void);
 jangada_asset jangada_bootstrap_objects(void);

@@ -44,6 +44,7 @@ package final class GarbageCollector: Sendable {
     private let time: any TimeSource
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
+    private let alarm = Alarm()
     private let log = Logger(label: "garbage-collector")
     private static let definitions = GroupVersionResource(group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions")
     private static let parallelism = 16
@@ -138,6 +139,7 @@ package final class GarbageCollector: Sendable {
     package func run() async {
         await withDiscardingTaskGroup { group in
             var signals = wakes.makeAsyncIterator()
+            group.addTask { await self.keepTime() }
             while !Task.isCancelled {
                 while let item = state.withLock({ $0.queue.runningCount < GarbageCollector.parallelism ? $0.queue.take(now: time.now()) : nil }) {
                     group.addTask {
@@ -159,13 +161,20 @@ package final class GarbageCollector: Sendable {
             if (error as? APIError)?.code != 409, !(error is CancellationError), !(error is NotYet) {
                 log.warning("not collected", metadata: ["object": "\(item.resource.resource) \(item.key)", "error": "\(error)"])
             }
-            let due = state.withLock { state -> Timestamp? in
-                state.queue.failed(item, now: time.now())
+            state.withLock { $0.queue.failed(item, now: time.now()) }
+            alarm.rearm()
+        }
+    }
+
+    /// Wakes the loop when the earliest item that waits out its back-off is due.
+    private func keepTime() async {
+        while !Task.isCancelled {
+            let next = state.withLock { state in
+                state.queue.wake(time.now())
                 return state.queue.nextTime()
             }
-            guard let due else { return }
-            // The worker itself waits out the back-off of what it could not do.
-            try? await time.sleep(for: min(max(due - time.now(), .milliseconds(1)), .seconds(30)))
+            wake.yield()
+            await alarm.sleep(for: next.map { max($0 - time.now(), .milliseconds(1)) } ?? .seconds(3600), time: time)
         }
     }
 }

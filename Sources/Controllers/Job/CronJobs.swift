@@ -9,7 +9,16 @@ import Tree
 package struct CronJobs: Controller {
     package init() {}
     package var name: String { "cronjob-controller" }
-    package var triggers: [Trigger] { [.own(.cronJobs), .owned(.jobs, byKind: "CronJob")] }
+    package var triggers: [Trigger] {
+        [
+            Trigger(.cronJobs) { change, _ in
+                // Zones are read here, where nothing is locked; plans find them read.
+                if let zone = change.new?["spec"]["timeZone"].string { _ = TimeZoneRules(named: zone) }
+                return [change.key]
+            },
+            .owned(.jobs, byKind: "CronJob"),
+        ]
+    }
 
     package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
         guard let cron = state.get(.cronJobs, key) else { return .nothing }
@@ -18,7 +27,7 @@ package struct CronJobs: Controller {
         var status = cron["status"]
         track(cron, jobs, &status, &plan)
         cleanUp(cron, jobs, &plan)
-        if !cron.isBeingDeleted, cron["spec"]["suspend"].bool != true { start(cron, jobs, &status, &plan, now) }
+        if !cron.isBeingDeleted { start(cron, jobs, &status, &plan, state, now) }
         if status != cron["status"] { plan.actions.append(.updateStatus(.cronJobs, cron.with(status: status))) }
         return plan
     }
@@ -36,6 +45,10 @@ package struct CronJobs: Controller {
                 status["lastSuccessfulTime"] = .string(end)
             }
         }
+        let known = Set(jobs.map(\.uid))
+        for gone in status["active"].list where !known.contains(gone["uid"].string ?? "") {
+            plan.actions.append(.event(Event(cron, reason: "MissingJob", message: "Active job went missing: \(gone["name"].string ?? "")")))
+        }
         // What is listed stays as it was listed: a Job's every change is no news.
         let active = jobs.filter { !JobRun.isFinished($0) }.map { job in
             status["active"].list.first { $0["uid"].string == job.uid } ?? CronJobs.reference(job)
@@ -52,7 +65,10 @@ package struct CronJobs: Controller {
 
     private func cleanUp(_ cron: Node, _ jobs: [Node], _ plan: inout Plan) {
         for (type, limit) in [("Complete", cron["spec"]["successfulJobsHistoryLimit"].int ?? 3), ("Failed", cron["spec"]["failedJobsHistoryLimit"].int ?? 1)] {
-            let ended = jobs.filter { !$0.isBeingDeleted && $0["status"].condition(type)?["status"].string == "True" }
+            let ended = jobs.filter { !$0.isBeingDeleted && $0["status"].condition(type)?["status"].string == "True" }.sorted {
+                let (a, b) = ($0["status"]["startTime"].string ?? "~", $1["status"]["startTime"].string ?? "~")
+                return a == b ? $0.name < $1.name : a < b
+            }
             for job in ended.prefix(max(0, ended.count - Int(limit))) { plan.actions.append(delete(job, cron)) }
         }
     }
@@ -63,45 +79,75 @@ package struct CronJobs: Controller {
             announce: Announcement(cron, success: "SuccessfulDelete", "Deleted job ", failure: "FailedDelete", "Deleted job: "))
     }
 
-    private func start(_ cron: Node, _ jobs: [Node], _ status: inout Node, _ plan: inout Plan, _ now: Timestamp) {
-        let text = cron["spec"]["schedule"].string ?? ""
-        guard let schedule = CronSchedule(text) else {
-            plan.actions.append(.event(Event(cron, .warning, reason: "UnparseableSchedule", message: "unparseable schedule: \(NodePath.quoted(text))")))
-            return
-        }
-        var from = status.time("lastScheduleTime") ?? cron.creation ?? now
-        if let deadline = cron["spec"]["startingDeadlineSeconds"].int { from = max(from, now + .seconds(-deadline)) }
-        // Of many that were missed, only the last is made up for.
-        var due: Timestamp?
-        var missed = 0
-        var next = schedule.next(after: from)
-        while let time = next, time <= now, missed < 1000 {
-            due = time
-            missed += 1
-            next = schedule.next(after: time)
-        }
-        if missed == 1000 { next = schedule.next(after: now) }
-        if missed > 100 {
-            let hint = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-            plan.actions.append(.event(Event(cron, .warning, reason: "TooManyMissedTimes", message: "too many missed start times: \(missed). \(hint)")))
-        }
-        if let next { plan.requeue(after: next - now) }
+    private func start(
+        _ cron: Node, _ jobs: [Node], _ status: inout Node, _ plan: inout Plan, _ state: borrowing ClusterState, _ now: Timestamp
+    ) {
+        guard let schedule = schedule(cron, &plan) else { return }
+        let start = status.time("lastScheduleTime") ?? cron.creation ?? now
+        let deadline = cron["spec"]["startingDeadlineSeconds"].int
+        let from = deadline.map { max(start, now + .seconds(-$0)) } ?? start
+        let (due, isFarBehind) = CronJobs.latest(schedule, after: from, now)
+        if let next = schedule.next(after: max(due ?? now, now)) { plan.requeue(after: next - now) }
         guard let due else { return }
-        let active = jobs.filter { !JobRun.isFinished($0) }
-        switch cron["spec"]["concurrencyPolicy"].string {
-        case "Forbid" where !active.isEmpty:
-            let message = "Not starting job because prior execution is running and concurrency policy is Forbid"
-            plan.actions.append(.event(Event(cron, reason: "JobAlreadyActive", message: message)))
-            return
-        case "Replace": plan.actions += active.map { delete($0, cron) }
-        default: break
+        func tell(_ type: Event.Kind, _ reason: String, _ message: String) { plan.actions.append(.event(Event(cron, type, reason: reason, message: message))) }
+        if isFarBehind {
+            tell(.warning, "TooManyMissedTimes", "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew")
         }
+        if let deadline, due + .seconds(deadline) < now { return tell(.warning, "MissSchedule", "Missed scheduled time to start a job: \(due.rfc1123)") }
+        let active = jobs.filter { !JobRun.isFinished($0) }
         let job = CronJobs.job(cron, at: due)
-        if !jobs.contains(where: { $0.name == job.name }) {
+        if status.time("lastScheduleTime") == due || active.contains(where: { $0.name == job.name && status["lastScheduleTime"].string == due.rfc3339 }) { return }
+        let isThere = jobs.contains { $0.name == job.name }
+        if !isThere {
+            // A Job of that name that is somebody else's counts as started by them.
+            if state.get(.jobs, job.namespace, job.name) != nil { return }
+            switch cron["spec"]["concurrencyPolicy"].string {
+            case "Forbid" where !active.isEmpty:
+                return tell(.normal, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid")
+            case "Replace": plan.actions += active.map { delete($0, cron) }
+            default: break
+            }
             plan.actions.append(
                 .create(.jobs, job, announce: Announcement(cron, success: "SuccessfulCreate", "Created job ", failure: "FailedCreate", "Error creating job: ")))
         }
         status["lastScheduleTime"] = .string(due.rfc3339)
+    }
+
+    /// Nil where nothing is to be started by it.
+    private func schedule(_ cron: Node, _ plan: inout Plan) -> CronSchedule? {
+        func warn(_ reason: String, _ message: String) { plan.actions.append(.event(Event(cron, .warning, reason: reason, message: message))) }
+        let text = cron["spec"]["schedule"].string ?? ""
+        guard let zone = TimeZoneRules(named: cron["spec"]["timeZone"].string ?? "") else {
+            let name = NodePath.quoted(cron["spec"]["timeZone"].string ?? "")
+            warn("UnknownTimeZone", "invalid timeZone: \(name): unknown time zone \(cron["spec"]["timeZone"].string ?? "")")
+            return nil
+        }
+        if cron["spec"]["suspend"].bool == true { return nil }
+        if text.contains("TZ") {
+            let page = "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/"
+            warn("UnsupportedSchedule", "CRON_TZ or TZ used in schedule \(NodePath.quoted(text)) is not officially supported, see \(page) for more details")
+        }
+        guard let schedule = CronSchedule(text, zone: zone) else {
+            warn("UnparseableSchedule", "unparseable schedule: \(NodePath.quoted(text))")
+            return nil
+        }
+        return schedule
+    }
+
+    /// Of the times that were missed the last, and whether there were very many of them.
+    private static func latest(_ schedule: CronSchedule, after start: Timestamp, _ now: Timestamp) -> (Timestamp?, Bool) {
+        guard let first = schedule.next(after: start), first <= now else { return (nil, false) }
+        guard let second = schedule.next(after: first), second <= now else { return (first, false) }
+        // Long gaps are crossed by the distance of two times instead of by each.
+        let step = max(1, second.seconds - first.seconds)
+        let missed = (now.seconds - first.seconds) / step + 1
+        var latest = first
+        var next = schedule.next(after: Timestamp(seconds: first.seconds + max(0, missed - 2) * step))
+        while let time = next, time <= now {
+            latest = time
+            next = schedule.next(after: time)
+        }
+        return (latest, missed > 100)
     }
 
     private static func job(_ cron: Node, at time: Timestamp) -> Node {
@@ -112,7 +158,8 @@ package struct CronJobs: Controller {
         ]
         if !template["metadata"]["labels"].isEmpty { metadata["labels"] = template["metadata"]["labels"] }
         metadata["annotations"] = template["metadata"]["annotations"]
-        metadata["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] = .string(time.rfc3339)
+        metadata["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] = .string(
+            time.rfc3339(offset: TimeZoneRules(named: cron["spec"]["timeZone"].string ?? "")?.offset(at: time.seconds) ?? 0))
         return ["apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]]
     }
 }

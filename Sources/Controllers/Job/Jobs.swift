@@ -29,18 +29,18 @@ package struct Jobs: Controller {
 
     package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
         let job = state.get(.jobs, key)
+        if let manager = job?["spec"]["managedBy"].string, manager != "kubernetes.io/job-controller" { return .nothing }
         var plan = Plan(release(key, job, state))
         guard let job, !JobRun.isFinished(job) else { return plan }
-        if let manager = job["spec"]["managedBy"].string, manager != "kubernetes.io/job-controller" { return plan }
-        let refs = ControllerRefs(job, apiVersion: "batch/v1", kind: "Job", selector: LabelSelector(object: job["spec"]["selector"]))
+        let refs = ControllerRefs(
+            job, apiVersion: "batch/v1", kind: "Job", selector: LabelSelector(object: job["spec"]["selector"]), finalizer: Jobs.finalizer)
         let claim = refs.claim(ControllerRefs.candidates(.pods, for: job, state), .pods)
         plan.actions += claim.actions
+        // Those that were adopted are counted when they have the finalizer.
         var run = JobRun(job, claim.objects, refs.reference, now)
-        run.count()
-        run.judge()
-        run.manage()
+        run.run()
         plan.actions += run.actions()
-        if let delay = run.requeueAfter { plan.requeue(after: delay) }
+        if let delay = run.outcome.requeueAfter { plan.requeue(after: delay) }
         return plan
     }
 
@@ -58,9 +58,8 @@ package struct Jobs: Controller {
     }
 
     static func withoutFinalizer(_ pod: Node) -> Action {
-        let rest = pod.finalizers.filter { $0 != finalizer }
-        var metadata: Node = ["uid": .string(pod.uid), "resourceVersion": pod["metadata"]["resourceVersion"]]
-        if rest.isEmpty { metadata.setNull("finalizers") } else { metadata["finalizers"] = Node(rest) }
-        return .patch(.pods, ObjectKey(pod.namespace, pod.name), .merge, ["metadata": metadata])
+        .patch(
+            .pods, ObjectKey(pod.namespace, pod.name), .strategic,
+            ["metadata": ["uid": .string(pod.uid), "$deleteFromPrimitiveList/finalizers": [.string(finalizer)]]])
     }
 }

@@ -30,12 +30,15 @@ package protocol Reconciler: Sendable {
     var name: String { get }
     var triggers: [Trigger] { get }
     var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
+    /// Gets, once, what asks for a key that no trigger names.
+    func attach(_ wake: @escaping @Sendable (ObjectKey) -> Void)
     /// Returns when to look again if nothing changes; throwing looks again with back-off.
     func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration?
 }
 
 extension Reconciler {
     package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
+    package func attach(_ wake: @escaping @Sendable (ObjectKey) -> Void) {}
 }
 
 /// A resource whose changes concern a controller. `keys` may look at old and new; both are given for an update.

@@ -36,6 +36,7 @@ package final class ControllerRunner: Sendable {
         self.init(
             .reconciles(reconciler), reconciler.name, reconciler.triggers, reconciler.reads, view: view, recorder: recorder, time: time,
             parallelism: parallelism)
+        reconciler.attach { [weak self] key in self?.enqueue(key) }
     }
 
     private init(
@@ -94,10 +95,13 @@ package final class ControllerRunner: Sendable {
     /// Wakes the loop when the earliest waiting key is due; re-armed whenever an earlier one may have come.
     private func keepTime() async {
         while !Task.isCancelled {
-            let next = queue.withLock { $0.nextTime() }
-            let delay = next.map { max($0 - time.now(), .milliseconds(1)) } ?? .seconds(3600)
-            await alarm.sleep(for: delay, time: time)
+            // Moved here, so that what is due but has no worker yet is not asked for again and again.
+            let next = queue.withLock { queue in
+                queue.wake(time.now())
+                return queue.nextTime()
+            }
             wake.yield()
+            await alarm.sleep(for: next.map { max($0 - time.now(), .milliseconds(1)) } ?? .seconds(3600), time: time)
         }
     }
 
@@ -151,7 +155,7 @@ package final class ControllerRunner: Sendable {
 }
 
 /// A sleep that can be cut short from outside; a call before the sleep counts.
-private final class Alarm: Sendable {
+final class Alarm: Sendable {
     private struct State {
         var sleeper: Task<Void, Never>?
         var isRung = false

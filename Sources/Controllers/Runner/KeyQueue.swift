@@ -57,10 +57,11 @@ package struct KeyQueue<Key: Hashable & Sendable>: Sendable {
     /// The attempt failed: due again after its back-off (5 ms doubled to 1000 s, as upstream's rate limiter).
     package mutating func failed(_ key: Key, now: Timestamp) {
         running.remove(key)
-        again.remove(key)
         var backoff = backoffs[key] ?? Backoff(base: .milliseconds(5), limit: .seconds(1000))
-        add(key, at: now + backoff.next())
+        let delay = backoff.next()
         backoffs[key] = backoff
+        // What happened meanwhile may be what it lacked: that is not to be waited for.
+        if again.remove(key) != nil { add(key) } else { add(key, at: now + delay) }
     }
 
     package mutating func nextTime() -> Timestamp? {
@@ -71,7 +72,8 @@ package struct KeyQueue<Key: Hashable & Sendable>: Sendable {
     package var runningCount: Int { running.count }
     package var isIdle: Bool { head == due.count && running.isEmpty }
 
-    private mutating func wake(_ now: Timestamp) {
+    /// Makes due what has waited long enough.
+    package mutating func wake(_ now: Timestamp) {
         guard let next = nextTime(), next <= now else { return }
         soonest = nil
         for key in later.filter({ $0.value <= now }).keys {

@@ -10,8 +10,11 @@ struct ControllerRefs {
     let apiVersion: String
     let kind: String
     let selector: LabelSelector
+    /// Comes with the adoption and goes with the release.
+    let finalizer: String?
 
-    init(_ owner: Node, apiVersion: String, kind: String, selector: LabelSelector) {
+    init(_ owner: Node, apiVersion: String, kind: String, selector: LabelSelector, finalizer: String? = nil) {
+        self.finalizer = finalizer
         self.owner = owner
         self.apiVersion = apiVersion
         self.kind = kind
@@ -61,17 +64,24 @@ struct ControllerRefs {
     var reference: OwnerReference { OwnerReference(controller: owner, apiVersion: apiVersion, kind: kind) }
 
     private func adopt(_ object: Node) -> Node {
-        patch(object, object["metadata"]["ownerReferences"].list.filter { $0["uid"].string != owner.uid } + [reference.node])
+        patch(object, object["metadata"]["ownerReferences"].list.filter { $0["uid"].string != owner.uid } + [reference.node]) { finalizer in
+            object.finalizers.contains(finalizer) ? object.finalizers : object.finalizers + [finalizer]
+        }
     }
 
     private func release(_ object: Node) -> Node {
-        patch(object, object["metadata"]["ownerReferences"].list.filter { $0["uid"].string != owner.uid })
+        patch(object, object["metadata"]["ownerReferences"].list.filter { $0["uid"].string != owner.uid }) { finalizer in
+            object.finalizers.filter { $0 != finalizer }
+        }
     }
 
-    /// The whole list, so conditional on the revision that it was read at.
-    private func patch(_ object: Node, _ references: [Node]) -> Node {
+    /// Whole lists, so conditional on the revision that they were read at.
+    private func patch(_ object: Node, _ references: [Node], _ finalizers: (String) -> [String]) -> Node {
         var metadata: Node = ["uid": .string(object.uid), "resourceVersion": object["metadata"]["resourceVersion"]]
         if references.isEmpty { metadata.setNull("ownerReferences") } else { metadata["ownerReferences"] = .list(references) }
+        if let all = finalizer.map(finalizers), all != object.finalizers {
+            if all.isEmpty { metadata.setNull("finalizers") } else { metadata["finalizers"] = Node(all) }
+        }
         return ["metadata": metadata]
     }
 }

@@ -2,7 +2,7 @@ package import Client
 package import Core
 import Kinds
 package import Machinery
-package import Schema
+import Schema
 import Tree
 
 /// Keeps pods with names and volumes of their own, made in order, updated and removed in the reverse order.
@@ -15,10 +15,24 @@ package struct StatefulSets: Controller {
             .own(.statefulSets, indexes: [.namespace]),
             .managed(.pods, by: .statefulSets, kind: "StatefulSet") { LabelSelector(object: $0["spec"]["selector"]) },
             .owned(.controllerRevisions, byKind: "StatefulSet"),
+            Trigger(.persistentVolumeClaims) { change, view in
+                // A claim that is there does what it should; one that goes or changes owners may be waited for.
+                if let old = change.old, let new = change.new, old.isBeingDeleted == new.isBeingDeleted, old.owners == new.owners { return [] }
+                if change.old == nil { return [] }
+                return view.read { state in
+                    state[.statefulSets].objects("namespace", change.key.namespace).filter { set in
+                        set["spec"]["volumeClaimTemplates"].list.contains { change.key.name.hasPrefix("\($0.name)-\(set.name)-") }
+                    }.map { ObjectKey($0.namespace, $0.name) }
+                }
+            },
         ]
     }
 
-    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [(.persistentVolumeClaims, [])] }
+    /// Which ordinals there are to be.
+    static func ordinals(_ set: Node) -> Range<Int64> {
+        let first = set["spec"]["ordinals"]["start"].int ?? 0
+        return first..<(first + max(0, set["spec"]["replicas"].int ?? 1))
+    }
 
     package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
         guard let set = state.get(.statefulSets, key) else { return .nothing }
@@ -28,11 +42,9 @@ package struct StatefulSets: Controller {
         let revisions = Revisions(set, kind: "StatefulSet", owned: state.owned(.controllerRevisions, by: set.uid))
         var plan = Plan(claim.actions)
         if let action = revisions.action { plan.actions.append(action) }
-        var members = Members(set, claim.objects, revisions, refs.reference, now)
+        let ordinals = Set(StatefulSets.ordinals(set)).union(claim.objects.compactMap { StatefulSets.ordinal($0, of: set) })
+        var members = Members(set, claim.objects, revisions, refs.reference, StatefulSetClaims(set, state, ordinals: ordinals.sorted()), now)
         if !set.isBeingDeleted { members.reconcile() }
-        for name in members.wantedClaims where state.get(.persistentVolumeClaims, set.namespace, name.claim) == nil {
-            plan.actions.append(.create(.persistentVolumeClaims, members.claim(name)))
-        }
         plan.actions += members.actions
         let status = members.status(into: &plan)
         if status != set["status"] { plan.actions.append(.updateStatus(.statefulSets, set.with(status: status))) }

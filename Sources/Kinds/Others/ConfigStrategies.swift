@@ -75,7 +75,13 @@ package struct SecretStrategy: KindStrategy {
         guard data.has(key) else { return findings.required(path.entry(key)) }
         let bytes = Base64.decode(data[key].string ?? "") ?? []
         if case .map? = try? JSONReader.read(bytes) { return }
-        findings.invalid(path.entry(key), "<secret contents redacted>", bytes.isEmpty ? "unexpected end of JSON input" : "invalid character in JSON input")
+        findings.invalid(path.entry(key), "<secret contents redacted>", bytes.isEmpty ? "unexpected end of JSON input" : Self.complaint(bytes))
+    }
+
+    /// Go's words for the first character of what is no JSON.
+    private static func complaint(_ bytes: [UInt8]) -> String {
+        guard let first = bytes.first(where: { !" \t\r\n".utf8.contains($0) }), !"{[\"-0123456789tfn".utf8.contains(first) else { return "invalid character in JSON input" }
+        return "invalid character '\(Character(UnicodeScalar(first)))' looking for beginning of value"
     }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {

@@ -54,13 +54,13 @@ package struct NetworkPolicyStrategy: KindStrategy {
             if !end.isNull { findings.invalid(path.child("endPort"), end, "may not be specified when `port` is not specified") }
             return
         }
+        findings.port(path.child("port"), number)
         if let low = number.int, let high = end.int {
             if high < low { findings.invalid(path.child("endPort"), number, "must be greater than or equal to `port`") }
             findings.range(path.child("endPort"), end, 1...65535)
         } else if number.string != nil, !end.isNull {
             findings.invalid(path.child("endPort"), end, "may not be specified when `port` is non-numeric")
         }
-        findings.port(path.child("port"), number)
     }
 
     private func peer(_ peer: Node, _ path: NodePath, _ findings: inout Findings) {
@@ -190,8 +190,7 @@ package struct IngressStrategy: KindStrategy {
         case (false, false): findings.invalid(path, "", "cannot set both resource and service backends")
         case (true, true): findings.invalid(path, "", "resource or service backend is required")
         case (false, true):
-            findings.present(path.child("resource").child("kind"), resource["kind"])
-            findings.present(path.child("resource").child("name"), resource["name"])
+            findings.add(ClassFormat.reference(resource, at: path.child("resource")))
         case (true, false):
             let at = path.child("service")
             findings.named(at.child("name"), service["name"], NameFormat.dnsLabel)
@@ -212,9 +211,15 @@ package struct IngressStrategy: KindStrategy {
 /// Endpoint slices: addresses of one family, at most a thousand.
 package struct EndpointSliceStrategy: KindStrategy {
     package init() {}
+
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        old == nil && object["addressType"].string == "FQDN" ? ["spec.addressType: FQDN endpoints are deprecated"] : []
+    }
+
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.uncheckedFields = ["endpoints.hints.forZones.name"]
         return traits
     }
 
@@ -232,6 +237,7 @@ package struct EndpointSliceStrategy: KindStrategy {
         let type = object["addressType"].string ?? ""
         let path = NodePath([.key("endpoints")])
         let endpoints = object["endpoints"].list
+        if type.isEmpty { findings.required(NodePath([.key("addressType")])) }
         ports(object["ports"].list, NodePath([.key("ports")]), &findings)
         if endpoints.count > 1000 {
             findings.add(.tooMany("endpoints", actual: endpoints.count, limit: 1000))

@@ -40,6 +40,10 @@ package struct AutoscalerStrategy: KindStrategy {
         for field in ["kind", "name"] {
             findings.named(path.child("scaleTargetRef").child(field), spec["scaleTargetRef"][field]) { NameFormat.pathSegment($0) }
         }
+        let target = spec["scaleTargetRef"]
+        if target["apiVersion"].isEmpty || (target["apiVersion"].string == "v1" && target["kind"].string != "ReplicationController") {
+            findings.invalid(path.child("scaleTargetRef").child("apiVersion"), .string(target["apiVersion"].string ?? ""), "apiVersion must specify API group")
+        }
         for (index, metric) in spec["metrics"].list.enumerated() { self.metric(metric, path.child("metrics").element(index), &findings) }
         for direction in ["scaleUp", "scaleDown"] where !spec["behavior"][direction].isNull {
             scaling(spec["behavior"][direction], path.child("behavior").child(direction), &findings)
@@ -58,11 +62,19 @@ package struct AutoscalerStrategy: KindStrategy {
             findings.forbidden(path.child(other), "must populate the given metric source only")
         }
         let (source, at) = (metric[expected], path.child(expected))
-        guard !source.isNull, !source["target"].isNull else { return }
+        guard !source.isNull else { return }
         let target = source["target"]
+        if !source["metric"].isNull, source["metric"]["name"].isEmpty { findings.required(at.child("metric").child("name"), "must specify a metric name") }
         if expected.lowercased().contains("resource") {
-            findings.present(at.child("name"), source["name"])
-            if expected == "containerResource" { findings.present(at.child("container"), source["container"]) }
+            if source["name"].isEmpty { findings.required(at.child("name"), "must specify a resource name") }
+            if expected == "containerResource", source["container"].isEmpty { findings.required(at.child("container"), "must specify a container") }
+        }
+        let kind = target["type"].string ?? ""
+        if kind.isEmpty { findings.required(at.child("target").child("type"), "must specify a metric target type") }
+        if !["Utilization", "Value", "AverageValue"].contains(kind) {
+            findings.invalid(at.child("target").child("type"), .string(kind), "must be either Utilization, Value, or AverageValue")
+        }
+        if expected.lowercased().contains("resource") {
             if target["averageUtilization"].isNull, target["averageValue"].isNull {
                 findings.required(at.child("target").child("averageUtilization"), "must set either a target raw value or a target utilization")
             }
@@ -85,10 +97,15 @@ package struct AutoscalerStrategy: KindStrategy {
             if window < 0 { findings.invalid(path.child("stabilizationWindowSeconds"), .int(window), "must be greater than or equal to zero") }
             if window > 3600 { findings.invalid(path.child("stabilizationWindowSeconds"), .int(window), "must be less than or equal to 3600") }
         }
+        if let select = rules["selectPolicy"].string, !["Disabled", "Max", "Min"].contains(select) {
+            findings.notSupported(path.child("selectPolicy"), select, ["Disabled", "Max", "Min"])
+        }
         let policies = rules["policies"].list
         if policies.isEmpty { findings.required(path.child("policies"), "must specify at least one Policy") }
         for (index, policy) in policies.enumerated() {
             let at = path.child("policies").element(index)
+            let type = policy["type"].string ?? ""
+            if type != "Percent", type != "Pods" { findings.notSupported(at.child("type"), type, ["Percent", "Pods"]) }
             if (policy["value"].int ?? 0) <= 0 { findings.invalid(at.child("value"), .int(policy["value"].int ?? 0), "must be greater than zero") }
             let period = policy["periodSeconds"].int ?? 0
             if period <= 0 { findings.invalid(at.child("periodSeconds"), .int(period), "must be greater than zero") }
@@ -230,6 +247,10 @@ package struct LimitRangeStrategy: KindStrategy {
         for (index, limit) in object["spec"]["limits"].list.enumerated() {
             let path = PodStrategy.specPath.child("limits").element(index)
             let type = limit["type"].string ?? ""
+            findings.format(path.child("type"), type, NameFormat.qualifiedName)
+            if type.contains("/") == false, !type.isEmpty, !["Container", "Pod", "PersistentVolumeClaim"].contains(type) {
+                findings.invalid(path.child("type"), .string(type), "must be a standard limit type or fully qualified")
+            }
             if !types.insert(type).inserted { findings.duplicate(path.child("type"), type) }
             if type == "Pod" {
                 for field in ["default", "defaultRequest"] where !limit[field].isEmpty {
@@ -284,8 +305,10 @@ package struct StorageClassStrategy: KindStrategy {
         var findings = Findings()
         let path = NodePath([.key("provisioner")])
         findings.named(path, object["provisioner"]) { NameFormat.qualifiedName($0.lowercased()) }
+        if object["parameters"].fields.contains(where: { $0.key.isEmpty }) { findings.invalid(NodePath([.key("parameters")]), "", "field can not be empty.") }
         findings.oneOf(NodePath([.key("reclaimPolicy")]), object["reclaimPolicy"], ["Delete", "Retain"])
         findings.oneOf(NodePath([.key("volumeBindingMode")]), object["volumeBindingMode"], ["Immediate", "WaitForFirstConsumer"])
+        topologies(object["allowedTopologies"].list, NodePath([.key("allowedTopologies")]), &findings)
         return findings.errors
     }
 
@@ -295,5 +318,27 @@ package struct StorageClassStrategy: KindStrategy {
             findings.immutable(NodePath([.key(field)]), object[field], old[field])
         }
         return findings.errors
+    }
+
+    /// No two terms, keys or values of a key are the same.
+    private func topologies(_ terms: [Node], _ path: NodePath, _ findings: inout Findings) {
+        var seen: [[String: Set<String>]] = []
+        for (index, term) in terms.enumerated() {
+            let at = path.element(index).child("matchLabelExpressions")
+            var values: [String: Set<String>] = [:]
+            for (step, expression) in term["matchLabelExpressions"].list.enumerated() {
+                let key = expression["key"].string ?? ""
+                var own: Set<String> = []
+                let place = at.element(step)
+                if expression["values"].isEmpty { findings.required(place.child("values")) }
+                for (number, value) in expression["values"].stringList.enumerated() where !own.insert(value).inserted {
+                    findings.duplicate(place.child("values").element(number), value)
+                }
+                findings.format(place.child("key"), key, NameFormat.qualifiedName)
+                if values.updateValue(own, forKey: key) != nil { findings.duplicate(place.child("key"), key) }
+            }
+            if seen.contains(values) { findings.duplicate(at, "") }
+            seen.append(values)
+        }
     }
 }

@@ -72,6 +72,22 @@ package struct ServiceStrategy: KindStrategy {
         keepNodePorts(&object, old: old)
     }
 
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        let spec = object["spec"]
+        var out: [String] = []
+        if ServiceStrategy.isHeadless(spec) {
+            if !spec["loadBalancerIP"].isEmpty { out.append("spec.loadBalancerIP is ignored for headless services") }
+            if !spec["externalIPs"].isEmpty { out.append("spec.externalIPs is ignored for headless services") }
+            if spec["sessionAffinity"].string != "None" { out.append("spec.SessionAffinity is ignored for headless services") }
+        } else if !spec["externalIPs"].isEmpty {
+            out.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+        }
+        if spec["trafficDistribution"].string == "PreferClose" {
+            out.append("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"")
+        }
+        return out
+    }
+
     /// `clusterIP` is the first of `clusterIPs`; a client may know only one of them.
     private func mirrorAddress(_ object: inout Node, old: Node) {
         let (one, all) = (object["spec"]["clusterIP"], object["spec"]["clusterIPs"])

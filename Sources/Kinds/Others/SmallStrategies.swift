@@ -29,7 +29,7 @@ package struct LeaseStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         if let seconds = spec["leaseDurationSeconds"].int, seconds <= 0 {
-            findings.invalid(path.child("leaseDurationSeconds"), .int(seconds), Findings.notPositive)
+            findings.invalid(path.child("leaseDurationSeconds"), .int(seconds), "must be greater than 0")
         }
         findings.nonNegative(path, fields: ["leaseTransitions"], of: spec)
         if !spec["preferredHolder"].isEmpty, spec["strategy"].isEmpty {
@@ -44,6 +44,10 @@ package struct NodeStrategy: KindStrategy {
     package init() {}
 
     package func setDefaults(_ object: inout Node) {
+        // `podCIDR` is the first of `podCIDRs`, and wins where they differ.
+        let (one, all) = (object["spec"]["podCIDR"], object["spec"]["podCIDRs"])
+        if !one.isEmpty, all[0] != one { object["spec"]["podCIDRs"] = [one] }
+        if one.isEmpty, !all.isEmpty { object["spec"]["podCIDR"] = all[0] }
         if object["status"]["allocatable"].isNull, !object["status"]["capacity"].isEmpty { object["status"]["allocatable"] = object["status"]["capacity"] }
     }
 
@@ -59,12 +63,13 @@ package struct NodeStrategy: KindStrategy {
         var seen: Set<String> = []
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         for (index, taint) in spec["taints"].list.enumerated() {
-            let at = path.child("taints").element(index)
+            // Upstream looks for taints in the metadata.
+            let at = NodePath([.key("metadata"), .key("taints")]).element(index)
             let (key, value, effect) = (taint["key"].string ?? "", taint["value"].string ?? "", taint["effect"].string ?? "")
             findings.format(at.child("key"), key, NameFormat.qualifiedName)
             let problems = NameFormat.labelValue(value)
             if !problems.isEmpty { findings.invalid(at.child("value"), .string(value), problems.joined(separator: ";")) }
-            if effect.isEmpty { findings.required(at.child("effect")) }
+            if effect.isEmpty { findings.required(at.child("effect")) } else if !Findings.effects.contains(effect) { findings.notSupported(at.child("effect"), effect, Findings.effects) }
             if !seen.insert("\(effect)/\(key)").inserted {
                 findings.add(.duplicate("\(at)", taint.jsonText))
             }
@@ -122,7 +127,10 @@ package struct EndpointsStrategy: KindStrategy {
                     let at = path.child(field).element(step)
                     let text = address["ip"].string ?? ""
                     let problems = AddressFormat.address(text)
-                    for problem in problems { findings.invalid(at.child("ip"), .string(text), problem) }
+                    for problem in problems {
+                        findings.invalid(at.child("ip"), .string(text), problem)
+                        findings.invalid(at.child("ip"), .string(text), "must be a valid IP address")
+                    }
                     if problems.isEmpty { findings.format(at.child("ip"), text, EndpointAddress.errors) }
                     if let name = address["hostname"].string, !name.isEmpty { findings.format(at.child("hostname"), name, NameFormat.dnsLabel) }
                     if let name = address["nodeName"].string { findings.format(at.child("nodeName"), name, NameFormat.dnsSubdomain) }
@@ -150,6 +158,7 @@ package struct EventStrategy: KindStrategy {
     }
 
     package func validate(_ object: Node) -> [FieldError] {
+        if object.apiVersion == "events.k8s.io/v1", object.revision == 0 { return newEvent(object) }
         let field = object.has("regarding") ? "regarding" : "involvedObject"
         let regarding = object[field]["namespace"].string ?? ""
         let path = NodePath([.key("involvedObject"), .key("namespace")])
@@ -162,6 +171,27 @@ package struct EventStrategy: KindStrategy {
         } else if regarding != object.namespace {
             findings.invalid(path, .string(regarding), "does not match event.namespace")
         }
+        return findings.errors
+    }
+}
+
+extension EventStrategy {
+    /// What the newer group asks of a first write beside.
+    private func newEvent(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        if object["eventTime"].isNull { findings.required(NodePath([.key("eventTime")])) }
+        let controller = NodePath([.key("reportingController")])
+        if object["reportingController"].isEmpty { findings.required(controller) }
+        findings.format(controller, object["reportingController"].string ?? "", NameFormat.qualifiedName)
+        for (field, limit) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
+            let path = NodePath([.key(field)])
+            let text = object[field].string ?? ""
+            if text.isEmpty { findings.required(path) }
+            if text.utf8.count > limit { findings.invalid(path, "", "can have at most \(limit) characters") }
+        }
+        if let note = object["note"].string, note.utf8.count > 1024 { findings.invalid(NodePath([.key("message")]), "", "can have at most 1024 characters") }
+        let type = object["type"].string ?? ""
+        if type != "Normal", type != "Warning" { findings.invalid(NodePath([.key("type")]), "", "has invalid value: \(type)") }
         return findings.errors
     }
 }

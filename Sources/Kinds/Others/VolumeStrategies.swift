@@ -8,6 +8,7 @@ enum ClaimRules {
         var findings = Findings()
         if spec["accessModes"].isEmpty { findings.required(path.child("accessModes"), "at least 1 access mode is required") }
         findings.add(LabelSelector.errors(spec["selector"], at: path.child("selector")))
+        known(spec["accessModes"].stringList, path, &findings)
         exclusive(spec["accessModes"].stringList, path, &findings)
         let size = path.child("resources").entry("storage")
         if let amount = PodRequests.quantity(spec["resources"]["requests"]["storage"]) {
@@ -29,6 +30,19 @@ enum ClaimRules {
         return findings.errors
     }
 
+    private static let modes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+
+    static func known(_ modes: [String], _ path: NodePath, _ findings: inout Findings) {
+        for mode in modes where !self.modes.contains(mode) { findings.notSupported(path.child("accessModes"), mode, self.modes) }
+    }
+
+    static func isOldSource(_ source: Node) -> Bool {
+        switch (source["apiGroup"].string ?? "", source["kind"].string) {
+        case ("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"): true
+        default: false
+        }
+    }
+
     static func exclusive(_ modes: [String], _ path: NodePath, _ findings: inout Findings) {
         if modes.contains("ReadWriteOncePod"), modes.contains(where: { $0 != "ReadWriteOncePod" }) {
             findings.forbidden(path.child("accessModes"), "may not use ReadWriteOncePod with other access modes")
@@ -47,7 +61,13 @@ package struct PersistentVolumeClaimStrategy: KindStrategy {
 
     package func setDefaults(_ object: inout Node) {
         // The two ways to name a source agree, where the older one can say it.
-        let (source, reference) = (object["spec"]["dataSource"], object["spec"]["dataSourceRef"])
+        var source = object["spec"]["dataSource"]
+        let reference = object["spec"]["dataSourceRef"]
+        // What the older way cannot say is dropped, as older servers did.
+        if !source.isNull, reference.isNull, !ClaimRules.isOldSource(source) {
+            object["spec"].remove("dataSource")
+            source = .null
+        }
         if !source.isNull, reference.isNull { object["spec"]["dataSourceRef"] = source }
         if source.isNull, !reference.isNull, reference["namespace"].isEmpty,
             reference["apiGroup"].isEmpty ? reference["kind"].string == "PersistentVolumeClaim" : true
@@ -113,11 +133,12 @@ package struct PersistentVolumeStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         if spec["accessModes"].isEmpty { findings.required(path.child("accessModes")) }
+        ClaimRules.known(spec["accessModes"].stringList, path, &findings)
         ClaimRules.exclusive(spec["accessModes"].stringList, path, &findings)
         let capacity = spec["capacity"]
         if capacity.isEmpty { findings.required(path.child("capacity")) }
         if !capacity.has("storage") || capacity.fields.count > 1 {
-            findings.add(.notSupported("\(path.child("capacity"))", quoted: capacity.isNull ? "null" : capacity.jsonText, supported: ["storage"]))
+            findings.notSupported(path.child("capacity"), raw: capacity, ["storage"])
         }
         for (name, value) in capacity.fields {
             if let amount = PodRequests.quantity(value), amount.sign <= 0 {

@@ -46,7 +46,8 @@ enum PodDefaults {
         let named = image.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         let name = named.first.map(String.init) ?? ""
         let last = name.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
-        if name.isEmpty { return "IfNotPresent" }
+        // A reference that cannot be read has no tag to speak of.
+        if name.isEmpty || !ImageName.isReadable(image) { return "IfNotPresent" }
         if let colon = last.lastIndex(of: ":") { return last[last.index(after: colon)...] == "latest" ? "Always" : "IfNotPresent" }
         return named.count == 1 ? "Always" : "IfNotPresent"
     }
@@ -108,5 +109,22 @@ enum PodQuality {
         }
         if requests.isEmpty, limits.isEmpty { return "BestEffort" }
         return isGuaranteed && requests == limits ? "Guaranteed" : "Burstable"
+    }
+}
+
+/// References to images, as far as defaults need them.
+enum ImageName {
+    static func isReadable(_ image: String) -> Bool {
+        guard image.utf8.count <= 255 + 128 + 1 + 72 else { return false }
+        let name = image.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)[0]
+        var parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        if parts.count > 1, let first = parts.first, first.contains(where: { $0 == "." || $0 == ":" }) || first == "localhost" { parts.removeFirst() }
+        if let last = parts.last, let colon = last.lastIndex(of: ":") { parts[parts.count - 1] = last[..<colon] }
+        guard parts.reduce(0, { $0 + $1.utf8.count + 1 }) <= 256 else { return false }
+        return parts.allSatisfy { part in
+            func isPlain(_ byte: UInt8) -> Bool { byte &- 97 < 26 || byte &- 48 < 10 }
+            guard let first = part.utf8.first, let last = part.utf8.last else { return false }
+            return isPlain(first) && isPlain(last) && part.utf8.allSatisfy { isPlain($0) || $0 == 45 || $0 == 46 || $0 == 95 }
+        }
     }
 }

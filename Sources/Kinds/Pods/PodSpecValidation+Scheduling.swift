@@ -2,29 +2,7 @@ import Machinery
 import Tree
 
 extension PodSpecValidation {
-    mutating func checkTolerations() {
-        for (index, toleration) in spec["tolerations"].list.enumerated() {
-            let at = path.child("tolerations").element(index)
-            let (key, value) = (toleration["key"].string ?? "", toleration["value"].string ?? "")
-            let (operation, effect) = (toleration["operator"].string ?? "", toleration["effect"].string ?? "")
-            if !key.isEmpty { findings.format(at.child("key"), key, NameFormat.qualifiedName) }
-            if key.isEmpty, operation != "Exists" {
-                findings.invalid(
-                    at.child("operator"), .string(operation), "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
-            }
-            if !toleration["tolerationSeconds"].isNull, effect != "NoExecute" {
-                findings.invalid(at.child("effect"), .string(effect), "effect must be 'NoExecute' when `tolerationSeconds` is set")
-            }
-            switch operation {
-            case "Equal", "":
-                let problems = NameFormat.labelValue(value)
-                if !problems.isEmpty { findings.invalid(at.child("operator"), .string(value), problems.joined(separator: ";")) }
-            case "Exists":
-                if !value.isEmpty { findings.invalid(at.child("operator"), .string(value), "value must be empty when `operator` is 'Exists'") }
-            default: findings.notSupported(at.child("operator"), operation, ["Equal", "Exists"])
-            }
-        }
-    }
+    mutating func checkTolerations() { findings.tolerations(spec["tolerations"].list, path.child("tolerations")) }
 
     mutating func checkSchedulingGates() {
         var seen: Set<String> = []
@@ -188,6 +166,34 @@ enum Sysctls {
 }
 
 extension Findings {
+    static let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"]
+
+    /// Of a pod or a runtime class.
+    mutating func tolerations(_ tolerations: [Node], _ path: NodePath) {
+        for (index, toleration) in tolerations.enumerated() {
+            let at = path.element(index)
+            let (key, value) = (toleration["key"].string ?? "", toleration["value"].string ?? "")
+            let (operation, effect) = (toleration["operator"].string ?? "", toleration["effect"].string ?? "")
+            if !key.isEmpty { format(at.child("key"), key, NameFormat.qualifiedName) }
+            if key.isEmpty, operation != "Exists" {
+                invalid(
+                    at.child("operator"), .string(operation), "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
+            }
+            if !toleration["tolerationSeconds"].isNull, effect != "NoExecute" {
+                invalid(at.child("effect"), .string(effect), "effect must be 'NoExecute' when `tolerationSeconds` is set")
+            }
+            switch operation {
+            case "Equal", "":
+                let problems = NameFormat.labelValue(value)
+                if !problems.isEmpty { invalid(at.child("operator"), .string(value), problems.joined(separator: ";")) }
+            case "Exists":
+                if !value.isEmpty { invalid(at.child("operator"), .string(value), "value must be empty when `operator` is 'Exists'") }
+            default: notSupported(at.child("operator"), operation, ["Equal", "Exists"])
+            }
+            if !effect.isEmpty, !Findings.effects.contains(effect) { notSupported(at.child("effect"), effect, Findings.effects) }
+        }
+    }
+
     /// A `NodeSelector`, of a pod or a volume.
     mutating func nodeSelector(_ selector: Node, _ path: NodePath) {
         let terms = selector["nodeSelectorTerms"].list

@@ -15,6 +15,7 @@ extension PodSpecValidation {
             let at = path.element(index)
             let before = findings.errors.count
             let name = volume["name"].string ?? ""
+            volumeIndex = index
             source(of: volume, at)
             findings.named(at.child("name"), volume["name"], NameFormat.dnsLabel)
             if volumes.contains(name) { findings.duplicate(at.child("name"), name) }
@@ -58,10 +59,12 @@ extension PodSpecValidation {
         case "nfs":
             findings.present(path.child("server"), source["server"])
             findings.present(path.child("path"), source["path"])
-            if let text = source["path"].string, !text.isEmpty, !text.hasPrefix("/") { findings.invalid(path.child("path"), .string(text), "must be an absolute path") }
+            let text = source["path"].string ?? ""
+            if !text.hasPrefix("/") { findings.invalid(path.child("path"), .string(text), "must be an absolute path") }
         case "downwardAPI":
             findings.fileMode(path.child("defaultMode"), source["defaultMode"])
-            for (index, file) in source["items"].list.enumerated() { downwardFile(file, path.child("items").element(index)) }
+            // Upstream names the volume here, not the item.
+            for file in source["items"].list { downwardFile(file, path) }
         case "projected": projected(source, path)
         case "csi":
             findings.named(path.child("driver"), source["driver"], CSIFormat.driverName)
@@ -82,7 +85,7 @@ extension PodSpecValidation {
         guard !podName.isEmpty, let name = volume["name"].string, !name.isEmpty else { return }
         let claim = "\(podName)-\(name)"
         for problem in NameFormat.dnsSubdomain(claim) {
-            findings.invalid(path, .string(name), "PVC name \(FieldError.quoted(claim)): \(problem)")
+            findings.invalid(self.path.child("volumes").element(volumeIndex).child("name"), .string(name), "PVC name \(FieldError.quoted(claim)): \(problem)")
         }
     }
 
@@ -121,9 +124,6 @@ extension PodSpecValidation {
             let at = path.child("sources").element(index)
             let kinds = ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"].filter { !one[$0].isNull }
             for kind in kinds { projection(kind, one[kind], at.child(kind), path, &paths) }
-            if kinds.isEmpty {
-                findings.required(at, "must specify one of: `clusterTrustBundle`, `configMap`, `downwardAPI`, `podCertificate`, `secret`, `serviceAccountToken`")
-            }
             if kinds.count > 1 { findings.forbidden(at, "may not specify more than 1 volume type per source") }
         }
     }
@@ -136,8 +136,7 @@ extension PodSpecValidation {
             for (index, item) in source["items"].list.enumerated() { keyToPath(item, path.child("items").element(index)) }
             targets = source["items"].list.compactMap { $0["path"].string }
         case "downwardAPI":
-            // Upstream names the source here, not the item.
-            for file in source["items"].list { downwardFile(file, path) }
+            for file in source["items"].list { downwardFile(file, volume) }
             targets = source["items"].list.compactMap { $0["path"].string }
         case "serviceAccountToken":
             if isPod, spec["serviceAccountName"].isEmpty { findings.forbidden(path, "must not be specified when serviceAccountName is not set") }
@@ -145,8 +144,8 @@ extension PodSpecValidation {
                 if seconds < 600 { findings.invalid(path.child("expirationSeconds"), .int(seconds), "may not specify a duration less than 10 minutes") }
                 if seconds > 1 << 32 { findings.invalid(path.child("expirationSeconds"), .int(seconds), "may not specify a duration larger than 2^32 seconds") }
             }
-            findings.present(path.child("path"), source["path"])
-            findings.unreserved(path.child("path"), source["path"].string ?? "")
+            findings.present(volume.child("path"), source["path"])
+            findings.unreserved(volume.child("path"), source["path"].string ?? "")
         default: break
         }
         for target in targets where !target.isEmpty {

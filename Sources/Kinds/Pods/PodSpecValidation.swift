@@ -12,6 +12,8 @@ struct PodSpecValidation {
     let podName: String
     /// The volumes that are fine, by name: mounts are checked against them.
     var volumes: Set<String> = []
+    /// The volume being looked at.
+    var volumeIndex = 0
 
     static func errors(_ spec: Node, at path: NodePath, isPod: Bool, podName: String = "") -> [FieldError] {
         var check = PodSpecValidation(spec: spec, path: path, isPod: isPod, podName: podName)
@@ -103,9 +105,8 @@ struct PodSpecValidation {
             findings.invalid(path.child("searches"), Node(searches), "must not have more than 2048 characters (including spaces) in the search list")
         }
         for (index, search) in searches.enumerated() where search != "." {
-            // Underscores occur in real search paths; upstream lets them pass.
-            let name = (search.hasSuffix(".") ? String(search.dropLast()) : search).map { $0 == "_" ? "a" : $0 }
-            for problem in NameFormat.dnsSubdomain(String(name)) { findings.invalid(path.child("searches").element(index), .string(search), problem) }
+            let name = search.hasSuffix(".") ? String(search.dropLast()) : search
+            for problem in NameFormat.searchPath(name) { findings.invalid(path.child("searches").element(index), .string(search), problem) }
         }
         for (index, option) in config["options"].list.enumerated() where option["name"].isEmpty {
             findings.required(path.child("options").element(index), "must not be empty")

@@ -30,6 +30,8 @@ package struct PodStrategy: KindStrategy {
                 ]
             ]
         }
+        // Less than no time is a second.
+        if let period = object["spec"]["terminationGracePeriodSeconds"].int, period < 0 { object["spec"]["terminationGracePeriodSeconds"] = 1 }
         PodLabelKeys.resolve(&object)
     }
 

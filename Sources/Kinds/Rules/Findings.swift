@@ -6,7 +6,7 @@ struct Findings {
     private(set) var errors: [FieldError] = []
 
     static let negative = "must be greater than or equal to 0"
-    static let notPositive = "must be greater than 0"
+    static let notPositive = "must be greater than zero"
 
     mutating func add(_ error: FieldError) { errors.append(error) }
     mutating func add(_ more: [FieldError]) { errors += more }
@@ -16,6 +16,10 @@ struct Findings {
     mutating func invalid(_ path: NodePath, _ value: Node, _ detail: String) { add(.invalid("\(path)", ObjectMeta.shown(value), detail)) }
     mutating func duplicate(_ path: NodePath, _ value: String) { add(.duplicate("\(path)", FieldError.quoted(value))) }
     mutating func notFound(_ path: NodePath, _ value: String) { add(.notFound("\(path)", FieldError.quoted(value))) }
+    /// A value that is no text, as JSON has it.
+    mutating func notSupported(_ path: NodePath, raw value: Node, _ supported: [String]) {
+        add(.notSupported("\(path)", value.jsonText, supported: supported))
+    }
     mutating func notSupported(_ path: NodePath, _ value: String, _ supported: [String]) {
         add(.notSupported("\(path)", quoted: value, supported: supported))
     }

@@ -25,9 +25,13 @@ package struct DeploymentStrategy: KindStrategy {
         var findings = Findings()
         findings.nonNegative(path, fields: ["replicas"], of: spec)
         findings.add(PodTemplateRules.selectorErrors(spec["selector"], at: path.child("selector"), kind: "deployment"))
-        findings.add(PodTemplateRules.mismatch(LabelSelector(object: spec["selector"]), spec["template"], at: path.child("template")))
-        findings.add(PodTemplateRules.errors(spec["template"], at: path.child("template")))
-        findings.add(PodTemplateRules.alwaysErrors(spec["template"], at: path.child("template"), kind: "ReplicaSet"))
+        if let failure = PodTemplateRules.selectorFailure(spec["selector"], at: path.child("selector"), "invalid label selector") {
+            findings.add(failure)
+        } else {
+            findings.add(PodTemplateRules.mismatch(LabelSelector(object: spec["selector"]), spec["template"], at: path.child("template")))
+            findings.add(PodTemplateRules.errors(spec["template"], at: path.child("template")))
+            findings.add(PodTemplateRules.alwaysErrors(spec["template"], at: path.child("template"), kind: "ReplicaSet"))
+        }
         strategy(spec["strategy"], path.child("strategy"), &findings)
         findings.nonNegative(path, fields: ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"], of: spec)
         if let deadline = spec["progressDeadlineSeconds"].int, deadline <= spec["minReadySeconds"].int ?? 0 {
@@ -105,6 +109,9 @@ package struct ReplicaStrategy: KindStrategy {
         } else {
             // Upstream names the deployment here too.
             findings.add(PodTemplateRules.selectorErrors(spec["selector"], at: path.child("selector"), kind: "deployment"))
+            if let failure = PodTemplateRules.selectorFailure(spec["selector"], at: path.child("selector"), "invalid label selector") {
+                return findings.errors + [failure]
+            }
             findings.add(PodTemplateRules.mismatch(LabelSelector(object: spec["selector"]), spec["template"], at: template))
         }
         findings.add(PodTemplateRules.errors(spec["template"], at: template))

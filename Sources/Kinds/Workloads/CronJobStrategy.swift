@@ -36,7 +36,7 @@ package struct CronJobStrategy: KindStrategy {
         let job = spec["jobTemplate"]["spec"]
         let jobPath = path.child("jobTemplate").child("spec")
         findings.add(JobRules.errors(job, at: jobPath))
-        if job["manualSelector"].bool == true { findings.notSupported(jobPath.child("manualSelector"), "true", ["nil", "false"]) }
+        if job["manualSelector"].bool == true { findings.notSupported(jobPath.child("manualSelector"), raw: true, ["nil", "false"]) }
         if !job["selector"].isNull { findings.invalid(jobPath.child("selector"), job["selector"], "`selector` will be auto-generated") }
         if object.revision == 0, object.name.utf8.count > 52 {
             findings.add(.invalid("metadata.name", quoted: object.name, "must be no more than 52 characters"))
@@ -54,6 +54,7 @@ package struct CronJobStrategy: KindStrategy {
         if !name.split(separator: "/", omittingEmptySubsequences: false).allSatisfy(isPlain) {
             return findings.invalid(path, zone, "unknown time zone \(name)")
         }
+        if name.lowercased() != "local", TimeZoneRules(named: name) == nil { findings.invalid(path, zone, "unknown time zone \(name)") }
         if name.lowercased() == "local" {
             findings.invalid(path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones")
         }

@@ -36,6 +36,11 @@ enum PodTemplateRules {
         ]
     }
 
+    /// A selector that cannot be compiled; the template is then not looked at.
+    static func selectorFailure(_ selector: Node, at path: NodePath, _ words: String) -> FieldError? {
+        LabelSelector.errors(selector, at: path).isEmpty ? nil : .invalid("\(path)", ObjectMeta.shown(selector), words)
+    }
+
     /// A selector that must be there and say something.
     static func selectorErrors(_ selector: Node, at path: NodePath, kind: String) -> [FieldError] {
         if selector.isNull { return [.required("\(path)")] }

@@ -27,8 +27,23 @@ package struct StatefulSetStrategy: KindStrategy {
             object["spec"]["persistentVolumeClaimRetentionPolicy"][field] = "Retain"
         }
         guard case .list(var claims) = object["spec"]["volumeClaimTemplates"] else { return }
-        for index in claims.indices where claims[index]["status"]["phase"].isEmpty { claims[index]["status"]["phase"] = "Pending" }
+        for index in claims.indices {
+            if claims[index]["status"]["phase"].isEmpty { claims[index]["status"]["phase"] = "Pending" }
+            claims[index]["apiVersion"] = "v1"
+            claims[index]["kind"] = "PersistentVolumeClaim"
+        }
         object["spec"]["volumeClaimTemplates"] = .list(claims)
+    }
+
+    /// Upstream's gate for more than one pod at once is off.
+    package func prepareCreate(_ object: inout Node) { dropSurplus(&object) }
+    package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
+        if old["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"].isNull { dropSurplus(&object) }
+    }
+
+    private func dropSurplus(_ object: inout Node) {
+        guard !object["spec"]["updateStrategy"]["rollingUpdate"].isNull else { return }
+        object["spec"]["updateStrategy"]["rollingUpdate"].remove("maxUnavailable")
     }
 
     package func validate(_ object: Node) -> [FieldError] {
@@ -45,6 +60,9 @@ package struct StatefulSetStrategy: KindStrategy {
         findings.nonNegative(path.child("ordinals.start"), spec["ordinals"]["start"])
         if object.revision == 0, let service = spec["serviceName"].string, !service.isEmpty {
             findings.format(path.child("serviceName"), service, NameFormat.dnsLabel)
+        }
+        for (index, claim) in spec["volumeClaimTemplates"].list.enumerated() {
+            findings.add(ClaimRules.specErrors(claim["spec"], at: path.child("volumeClaimTemplates").element(index).child("spec")))
         }
         findings.add(PodTemplateRules.selectorErrors(spec["selector"], at: path.child("selector"), kind: "statefulset"))
         template(spec, path.child("template"), &findings)

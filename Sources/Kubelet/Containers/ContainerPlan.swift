@@ -149,9 +149,9 @@ struct ContainerPlan: Sendable {
 }
 
 /// What a sandbox and its containers carry for the kubelet that finds them.
-enum Label {
-    static let node = "jangada.node"
-    static let podUID = "io.kubernetes.pod.uid"
+package enum Label {
+    package static let node = "jangada.node"
+    package static let podUID = "io.kubernetes.pod.uid"
     static let podName = "io.kubernetes.pod.name"
     static let podNamespace = "io.kubernetes.pod.namespace"
     static let sandboxAttempt = "jangada.sandbox.attempt"

@@ -23,7 +23,7 @@ struct ImageProvision: Sendable {
         let policy = container["imagePullPolicy"].string ?? (reference.withDefaultTag.tag == "latest" && reference.digest == nil ? "Always" : "IfNotPresent")
         if policy != "Always" {
             do {
-                if let image = try await images.present(reference) {
+                if let image = try await images.present(reference), try await images.isAccessible(image, reference, secrets: { try await secrets(pod) }) {
                     record("Normal", "Pulled", "Container image \(NodePath.quoted(text)) already present on machine and can be accessed by the pod")
                     return image
                 }
@@ -34,6 +34,7 @@ struct ImageProvision: Sendable {
                 record("Warning", "InspectFailed", message)
                 throw StartFailure(.image, reason: "ImageInspectError", message: message)
             }
+            // Also of one that is here and not for this pod: it is not told so.
             if policy == "Never" {
                 let message = "Container image \(NodePath.quoted(text)) is not present with pull policy of Never"
                 record("Warning", "ErrImageNeverPull", message)

@@ -61,10 +61,11 @@ package struct NodePodNetworking: PodNetworking {
 }
 
 extension PodPort {
-    /// The host ports that a pod's containers ask for.
-    static func of(_ pod: PodView) -> [PodPort] {
-        guard !pod.usesHostNetwork else { return [] }
-        return pod.all.flatMap { $0.container["ports"].list }.compactMap { port in
+    /// The host ports that a pod's containers ask for and that lead into its own network.
+    static func of(_ pod: PodView) -> [PodPort] { pod.usesHostNetwork ? [] : all(pod) }
+
+    static func all(_ pod: PodView) -> [PodPort] {
+        (pod.containers + pod.sidecars).flatMap { $0["ports"].list }.compactMap { port in
             guard let host = port["hostPort"].int, let target = port["containerPort"].int, let hostPort = UInt16(exactly: host), hostPort > 0,
                 let containerPort = UInt16(exactly: target)
             else { return nil }
@@ -72,5 +73,10 @@ extension PodPort {
             return PodPort(
                 isUDP: port["protocol"].string == "UDP", hostPort: hostPort, containerPort: containerPort, hostIP: address == "0.0.0.0" ? "" : address)
         }
+    }
+
+    /// Not both on one node.
+    func clashes(_ other: PodPort) -> Bool {
+        isUDP == other.isUDP && hostPort == other.hostPort && (hostIP.isEmpty || other.hostIP.isEmpty || hostIP == other.hostIP)
     }
 }

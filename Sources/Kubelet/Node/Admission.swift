@@ -13,6 +13,10 @@ enum Admission {
             return PodRejection(
                 reason: "PodOSNotSupported", message: "Pod was rejected: Failed to admit pod because node OS doesn't match pod.spec.os.name")
         }
+        if !clashes(pod, others).isEmpty {
+            return PodRejection(
+                reason: "NodePorts", message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+        }
         for name in ["cpu", "memory", "pods"] {
             guard let allocatable = node.allocatable[name] else { continue }
             let wanted = name == "pods" ? Quantity(1) : request(pod, name)
@@ -25,6 +29,12 @@ enum Admission {
                 message: "Pod was rejected: Node didn't have enough resource: \(name), requested: \(unit(wanted)), used: \(unit(used)), capacity: \(unit(allocatable))")
         }
         return nil
+    }
+
+    /// Host ports that others have. Programs on the host's network have theirs as host ports too.
+    static func clashes(_ pod: PodView, _ others: [PodView]) -> [PodPort] {
+        let taken = others.flatMap(PodPort.all)
+        return PodPort.all(pod).filter { port in taken.contains { $0.clashes(port) } }
     }
 
     /// Whether the node has what a pod that runs on it asks for now.

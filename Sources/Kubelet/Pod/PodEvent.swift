@@ -127,7 +127,10 @@ package enum PodAction: Sendable, Equatable {
     case askResize(PodView)
     /// Gives running containers, by name, other resources → resourcesApplied
     case applyResources(containers: [String: Node], pod: Node)
+    /// The startup probe alone where there is one, else the others.
     case startProbes(name: String, attempt: Int)
+    /// It has started: the others.
+    case continueProbes(name: String, attempt: Int)
     case stopProbes(name: String)
     case event(type: String, reason: String, message: String, container: String?)
     /// Takes volumes, cgroups and directories away → cleaned

@@ -144,6 +144,7 @@ extension PodMachine {
         case (.startup, true):
             tracks[name]?.started = true
             if !has(.readiness, name) { tracks[name]?.ready = true }
+            return [.continueProbes(name: name, attempt: attempt)]
         case (.readiness, _): tracks[name]?.ready = succeeded && track.started
         case (.liveness, true): break
         case (.startup, false), (.liveness, false):

@@ -78,6 +78,8 @@ package struct PodMachine: Sendable {
     var isCleaning = false
     var isClean = false
     var isDeleting = false
+    /// When the deletion was first seen here.
+    var deletionSeen: Timestamp?
     package internal(set) var isFinished = false
     /// A regular container has started in this sandbox: its init containers are done.
     var hasBegun = false
@@ -178,7 +180,8 @@ package struct PodMachine: Sendable {
         var out: [PodAction] = []
         for (name, track) in tracks.sorted(by: { $0.key < $1.key }) where track.isRunning {
             out.append(.watch(name: name, attempt: track.attempt))
-            out.append(.startProbes(name: name, attempt: track.attempt))
+            let isThrough = track.started && has(.startup, name)
+            out.append(isThrough ? .continueProbes(name: name, attempt: track.attempt) : .startProbes(name: name, attempt: track.attempt))
         }
         if case .rejected(let rejection) = ending {
             out.append(.event(type: "Warning", reason: rejection.reason, message: rejection.message, container: nil))

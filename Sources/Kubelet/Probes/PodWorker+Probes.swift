@@ -19,11 +19,6 @@ extension PodWorker {
         if delay > .zero { try? await Task.sleep(for: delay) }
         var tally = ProbeTally(probe, initial: initialVerdict(name, kind))
         while isProbed(name, attempt) {
-            if kind != .startup, !hasStarted(name) {
-                // Until the startup probe is through, the others rest; how soon they begin after that is a matter of a second.
-                try? await Task.sleep(for: min(period, .seconds(1)))
-                continue
-            }
             if kind != .readiness, pod.node.isBeingDeleted { return }
             let prober = Prober(
                 namespace: parts.network.node, threads: parts.dialing, container: running.container, spec: container, address: probeAddress)
@@ -55,8 +50,6 @@ extension PodWorker {
         let status = state.withLock { $0.status.isNull ? $0.pod.status : $0.status }
         return (status["containerStatuses"].list + status["initContainerStatuses"].list).first { $0["name"].string == name }
     }
-
-    private func hasStarted(_ name: String) -> Bool { reported(name)?["started"].bool ?? false }
 
     private func isProbed(_ name: String, _ attempt: Int) -> Bool {
         guard !Task.isCancelled else { return false }

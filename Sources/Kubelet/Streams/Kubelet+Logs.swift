@@ -16,7 +16,8 @@ extension Kubelet: NodeStreams {
             id.map { $0.attempt == attempt && $0.container.state.isRunning } ?? false
         }
         let path = PodPaths(view, parts.node).log(container, attempt)
-        return LogReader(path: path, options: options, threads: parts.threads, isLive: isLive).stream()
+        let ended: @Sendable () async -> Void = { _ = try? await id?.container.wait() }
+        return LogReader(path: path, options: options, threads: parts.threads, isLive: isLive, ended: ended).stream()
     }
 }
 

@@ -1,5 +1,6 @@
 import Client
 import Core
+import Linux
 
 /// Streams one run's log, over the renames of its rotation, and as long as it is written where it is followed.
 struct LogReader: Sendable {
@@ -8,8 +9,15 @@ struct LogReader: Sendable {
     let threads: BlockingThreads
     /// Whether the container may still write.
     let isLive: @Sendable () -> Bool
-    /// How long a follower rests when there is nothing new. inotify would serve better and is not wrapped yet.
-    static let rest = Duration.milliseconds(100)
+    /// Returns when it writes no more.
+    var ended: @Sendable () async -> Void = {}
+
+    /// Tells of every write, new file and rename beside the log.
+    func watch() throws(SystemFailure) -> FileWatch {
+        let watch = try FileWatch()
+        try watch.add(FileSystem.parent(of: path), [.modified, .created, .movedTo])
+        return watch
+    }
 
     func stream() -> AsyncThrowingStream<[UInt8], any Error> {
         // One chunk ahead of a slow client, and no more.
@@ -35,6 +43,8 @@ private actor LogSource {
     private var lines: LogLines?
     private var file: FileDescriptor?
     private var selection: LogSelection
+    /// Begun before the first look, so that nothing comes between.
+    private var changes: FileWatch?
 
     init(_ reader: LogReader) {
         self.reader = reader
@@ -44,6 +54,7 @@ private actor LogSource {
     func next() async throws -> [UInt8]? {
         while !selection.isFull {
             try Task.checkCancellation()
+            if reader.options.follow, changes == nil { changes = try reader.watch() }
             if lines == nil, try await !begin() { return nil }
             // Asked before reading: what is written before the end is read after it.
             let live = reader.isLive()
@@ -54,9 +65,21 @@ private actor LogSource {
             }
             if try moveOn() { continue }
             guard reader.options.follow, live else { return nil }
-            try await Task.sleep(for: LogReader.rest)
+            try await change()
         }
         return nil
+    }
+
+    /// Until something is written, or nothing will be.
+    private func change() async throws {
+        guard let changes else { return }
+        let ended = reader.ended
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await changes.next() }
+            group.addTask { await ended() }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     private func begin() async throws -> Bool {
@@ -70,7 +93,8 @@ private actor LogSource {
             case .success(nil):
                 // Not written yet, or never.
                 guard reader.options.follow, reader.isLive() else { return false }
-                try await Task.sleep(for: LogReader.rest)
+                try await change()
+                try Task.checkCancellation()
             case .failure(let failure): throw failure
             }
         }

@@ -132,7 +132,11 @@ final class PodWorker: Sendable {
         case .applyResources(let containers, let own): group.addTask { await self.applyResources(containers, own) }
         case .startProbes(let name, let attempt):
             state.withLock { $0.containers[name]?.isProbed = true }
-            for kind in ProbeKind.allCases { group.addTask { await self.probe(name, attempt, kind) } }
+            let isSlow = pod.container(name)?.container.has(ProbeKind.startup.field) ?? false
+            for kind in isSlow ? [.startup] : [ProbeKind.liveness, .readiness] { group.addTask { await self.probe(name, attempt, kind) } }
+        case .continueProbes(let name, let attempt):
+            state.withLock { $0.containers[name]?.isProbed = true }
+            for kind in [ProbeKind.liveness, .readiness] { group.addTask { await self.probe(name, attempt, kind) } }
         case .stopProbes(let name): state.withLock { $0.containers[name]?.isProbed = false }
         case .event(let type, let reason, let message, let container): record(type, reason, message, container)
         case .clean: group.addTask { await self.clean() }

@@ -32,10 +32,18 @@ package final class ImagePuller: Sendable {
         _ reference: ImageReference, credentials: [RegistryAuth] = [], platform: Platform = .host,
         progress: @escaping @Sendable (TransferProgress) -> Void = { _ in }
     ) async throws -> ImageRecord {
+        try await pullTelling(reference, credentials: credentials, platform: platform, progress: progress).record
+    }
+
+    /// As `pull`, and tells which of the credentials was let in.
+    package func pullTelling(
+        _ reference: ImageReference, credentials: [RegistryAuth] = [], platform: Platform = .host,
+        progress: @escaping @Sendable (TransferProgress) -> Void = { _ in }
+    ) async throws -> (record: ImageRecord, used: RegistryAuth?) {
         let named = reference.withDefaultTag
         var failures: [ImageError] = []
         for auth in credentials.isEmpty ? [nil] : credentials.map(Optional.some) {
-            do { return try await pull(named, auth, platform, progress) } catch is CancellationError {
+            do { return (try await pull(named, auth, platform, progress), auth) } catch is CancellationError {
                 throw ImageError(.cancelled, "failed to pull and unpack image \"\(named)\": context canceled")
             } catch let error as ImageError {
                 let worded = error.prefixed("failed to pull and unpack image \"\(named)\": ")

@@ -24,26 +24,33 @@ package struct RegistryAuth: Sendable, Hashable {
 /// Credentials by where they apply, from any number of docker config files and pull secrets. Matches as kubelet does:
 /// hosts may hold globs part by part, ports must be equal, a path is a prefix; the most specific comes first.
 package struct RegistryKeyring: Sendable {
-    private var entries: [String: [RegistryAuth]] = [:]
+    /// One that applies, and the number of the one who brought it (of a pull secret); nil for the machine's own.
+    package struct Match: Sendable, Hashable {
+        package let auth: RegistryAuth
+        package let source: Int?
+    }
+
+    private var entries: [String: [Match]] = [:]
     private var index: [String] = []
 
     package init() {}
 
     /// `~/.docker/config.json` and `.dockerconfigjson` (with `auths`), or the older `.dockercfg` (without).
-    package mutating func add(dockerConfig bytes: [UInt8]) throws(ImageError) {
+    package mutating func add(dockerConfig bytes: [UInt8], source: Int? = nil) throws(ImageError) {
         let node: Node
         do { node = try JSONText.parse(bytes) } catch { throw error.prefixed("docker config: ") }
         guard case .map = node else { throw ImageError(.invalid, "docker config: not an object") }
         let auths = node.has("auths") ? node["auths"] : node
         for (location, entry) in auths.fields {
             guard let auth = RegistryKeyring.auth(entry) else { continue }
-            add(location, auth)
+            add(location, auth, source: source)
         }
     }
 
-    package mutating func add(_ location: String, _ auth: RegistryAuth) {
+    package mutating func add(_ location: String, _ auth: RegistryAuth, source: Int? = nil) {
         guard let key = RegistryKeyring.key(location) else { return }
-        if entries[key]?.contains(auth) != true { entries[key, default: []].append(auth) }
+        let match = Match(auth: auth, source: source)
+        if entries[key]?.contains(match) != true { entries[key, default: []].append(match) }
         index = entries.keys.sorted(by: >)
     }
 
@@ -51,7 +58,13 @@ package struct RegistryKeyring: Sendable {
     package func lookup(_ reference: ImageReference) -> [RegistryAuth] { lookup(reference.name) }
 
     package func lookup(_ image: String) -> [RegistryAuth] {
-        var found: [RegistryAuth] = []
+        var seen: Set<RegistryAuth> = []
+        return matches(image).map(\.auth).filter { seen.insert($0).inserted }
+    }
+
+    /// As `lookup`, with whose each is: the same credential may come from several.
+    package func matches(_ image: String) -> [Match] {
+        var found: [Match] = []
         for key in index where RegistryKeyring.matches(key, image) { found += entries[key] ?? [] }
         if found.isEmpty, RegistryKeyring.isDefaultRegistry(image) { found = entries["index.docker.io"] ?? entries["docker.io"] ?? [] }
         return found

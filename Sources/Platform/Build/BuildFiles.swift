@@ -25,13 +25,19 @@ struct BuildFiles: Sendable {
         ["hosts", "resolv.conf", "hostname"].map { ContainerMount(target: "/etc/\($0)", .bind(source: "\(directory)/\($0)"), readOnly: true) }
     }
 
-    func write() throws(SystemFailure) {
+    /// `places`: where else something will be mounted.
+    func write(places: [(target: String, isDirectory: Bool)]) throws(SystemFailure) {
         for path in [directory, stubs, work] { try FileSystem.makeDirectory(path, mode: 0o755) }
         for mount in ContainerMount.standard { try FileSystem.makeDirectories(stubs + mount.target, mode: 0o755) }
         try FileSystem.makeDirectories("\(stubs)/etc", mode: 0o755)
         for (name, text) in [("hosts", hosts), ("resolv.conf", resolvers), ("hostname", hostname + "\n")] {
             try FileSystem.writeAtomically("\(directory)/\(name)", Array(text.utf8), mode: 0o644)
             try FileSystem.writeAtomically("\(stubs)/etc/\(name)", [], mode: 0o644)
+        }
+        for (target, isDirectory) in places {
+            let path = stubs + target
+            try FileSystem.makeDirectories(isDirectory ? path : FileSystem.parent(of: path), mode: 0o755)
+            if !isDirectory, !FileSystem.exists(path) { try FileSystem.writeAtomically(path, [], mode: 0o644) }
         }
     }
 

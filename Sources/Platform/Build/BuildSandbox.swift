@@ -9,29 +9,42 @@ import Logging
 /// Runs the commands of builds, each in a sandbox of its own with the rights and the network of an ordinary pod. When `run` returns,
 /// nothing of the command is left but what it wrote; what a killed daemon left is ended by the next one.
 final class BuildSandbox: CommandSandbox {
+    struct Options: Sendable {
+        /// Above the groups of the commands.
+        var cgroup: String
+        /// Of `RUN --mount=type=cache`; kept.
+        var caches: String
+        /// On a file system in memory.
+        var secrets: String
+        /// Answers DNS in the networks that are lent.
+        var resolver = ""
+    }
+
     private let runtime: ContainerRuntime
     private let pods: PodNetwork?
-    private let resolver: String
-    private let cgroup: String
+    private let options: Options
+    private let caches: BuildCaches
     private let log = Logger(label: "builds")
 
     private static let label = "jangada.build"
     static func cgroup(of cluster: String) -> String { "\(cluster)/builds" }
 
-    /// `pods` lends networks; `resolver` answers DNS in them.
-    init(runtime: ContainerRuntime, pods: PodNetwork?, resolver: String, cgroup: String) {
+    /// `pods` lends networks; without it commands have none.
+    init(runtime: ContainerRuntime, pods: PodNetwork?, _ options: Options) {
         self.runtime = runtime
         self.pods = pods
-        self.resolver = resolver
-        self.cgroup = cgroup
+        self.options = options
+        caches = BuildCaches(root: options.caches)
     }
 
     func run(_ command: SandboxCommand, output: @escaping @Sendable ([UInt8]) -> Void) async throws -> Int32 {
         let id = NodePodNetworking.buildPrefix + Identifier.suffix(16)
+        let mounts = try await BuildMounts(command, caches: caches, secrets: "\(options.secrets)/\(id)")
         let result: Result<Int32, any Error>
-        do { result = .success(try await execute(id, command, output)) } catch { result = .failure(error) }
+        do { result = .success(try await execute(id, command, mounts, output)) } catch { result = .failure(error) }
         // In a task of its own, which the build's cancellation does not reach.
         await Task { await remove(id) }.value
+        mounts.release()
         return try result.get()
     }
 
@@ -41,6 +54,7 @@ final class BuildSandbox: CommandSandbox {
         for attachment in pods?.attachments() ?? [] where attachment.podID.hasPrefix(NodePodNetworking.buildPrefix) {
             await remove(attachment.podID)
         }
+        try? FileSystem.removeTree(options.secrets)
     }
 
     private func remove(_ id: String) async {
@@ -58,15 +72,15 @@ final class BuildSandbox: CommandSandbox {
 
     // MARK: - A command
 
-    private func execute(_ id: String, _ command: SandboxCommand, _ output: @Sendable ([UInt8]) -> Void) async throws -> Int32 {
-        let files = BuildFiles(command, hostname: "buildsandbox", resolver: resolver)
-        var box = SandboxSpec(id: id, cgroup: "\(cgroup)/\(id)")
+    private func execute(_ id: String, _ command: SandboxCommand, _ mounts: BuildMounts, _ output: @Sendable ([UInt8]) -> Void) async throws -> Int32 {
+        let files = BuildFiles(command, hostname: "buildsandbox", resolver: options.resolver)
+        var box = SandboxSpec(id: id, cgroup: "\(options.cgroup)/\(id)")
         box.hostname = files.hostname
         box.network = try await network(id, command.network)
         box.labels = [BuildSandbox.label: "1"]
         let spec = try await BlockingThreads.shared.run { () throws(any Error) in
-            try files.write()
-            return try BuildSandbox.spec("\(id)-run", command, files)
+            try files.write(places: mounts.places)
+            return try BuildSandbox.spec("\(id)-run", command, files, mounts)
         }
         let sandbox = try await runtime.createSandbox(box)
         try Task.checkCancellation()
@@ -102,7 +116,7 @@ final class BuildSandbox: CommandSandbox {
         return .given(empty)
     }
 
-    private static func spec(_ id: String, _ command: SandboxCommand, _ files: BuildFiles) throws -> ContainerSpec {
+    private static func spec(_ id: String, _ command: SandboxCommand, _ files: BuildFiles, _ mounts: BuildMounts) throws -> ContainerSpec {
         let image = RootFilesystem(layers: command.lower)
         let found: UserLookup.Found
         do throws(SystemFailure) { found = try UserLookup(image).resolve(command.user) } catch {
@@ -118,7 +132,7 @@ final class BuildSandbox: CommandSandbox {
         let root = RootFilesystem(
             layers: command.lower + [files.stubs], writable: WritableLayer(upper: command.upper, work: files.work))
         var spec = ContainerSpec(id: id, root: root, process: process)
-        spec.mounts += files.mounts
+        spec.mounts += files.mounts + mounts.mounts
         return spec
     }
 

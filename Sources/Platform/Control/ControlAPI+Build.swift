@@ -33,6 +33,10 @@ extension ControlAPI {
         request.arguments = wanted["arguments"].stringMap
         request.labels = wanted["labels"].stringMap
         request.usesCache = wanted["cache"].bool ?? true
+        for (id, value) in wanted["secrets"].stringMap {
+            guard let bytes = Encoding.decodeBase64(value) else { throw ControlFailure(400, "secret \(id) is no base64") }
+            request.secrets[id] = bytes
+        }
         return request
     }
 }

@@ -41,9 +41,9 @@ package struct ControlAPI: HTTPHandler {
                 return try await status()
             }
         case ("POST", "stop", 1):
-            let keeping = try await body(exchange)["keep"].bool ?? false
+            let wanted = try await body(exchange)
             await ControlStream.run(exchange) { stream in
-                try await cluster.stop(keeping: keeping) { stream.progress($0) }
+                try await cluster.stop(keeping: wanted["keep"].bool ?? false, grace: .seconds(wanted["grace"].int ?? 0)) { stream.progress($0) }
                 return [:]
             }
         case ("GET", "kubeconfig", 1):

@@ -13,7 +13,7 @@ package protocol ControlledCluster: AnyObject, Sendable {
     /// Returns when the API answers and every node is Ready; says meanwhile what it waits for.
     func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws
 
-    /// Ends the cluster: pods too, unless they are kept for the next daemon. Returns before the process ends; the process ends
-    /// soon after, without being asked again.
-    func stop(keeping: Bool, _ progress: @escaping @Sendable (String) -> Void) async throws
+    /// Ends the cluster: pods too, unless they are kept for the next daemon; their containers have `grace` to end by themselves. Returns
+    /// before the process ends; the process ends soon after, without being asked again.
+    func stop(keeping: Bool, grace: Duration, _ progress: @escaping @Sendable (String) -> Void) async throws
 }

@@ -19,7 +19,7 @@ extension RegistryService {
         images.client.setHosts(hosts)
     }
 
-    func setAlias(_ host: String, _ isSet: Bool) throws {
+    package func setAlias(_ host: String, _ isSet: Bool) throws {
         guard (try? ImageReference(parsing: "\(host)/x/y"))?.domain == host else {
             throw ControlFailure(400, "\"\(host)\" is no registry's name", hint: "A host name, with its port where it has one.")
         }

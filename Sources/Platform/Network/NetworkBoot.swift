@@ -11,18 +11,25 @@ package final class NetworkBoot: Sendable {
         package var clusterName = NetworkPlan.defaultCluster
         /// Where namespaces are pinned; the cluster's own.
         package var directory: String
-        /// Two clusters that share a machine need ranges of their own here: they are the one thing that is not chosen to fit.
+        /// Two clusters that share a machine need two of these: they are the one range that is not moved to fit.
         package var serviceCIDR = "10.96.0.0/16"
         package var dnsAddress = "10.96.0.10"
+        /// Where to look first for ranges that no route of the machine meets; nil is the plan's own choice.
+        package var ranges: ClusterSettings.Ranges?
         package var domain = "cluster.local"
         package var exposeNodePorts = false
         package var resolvers: ResolverFile?
         /// The machine's namespace; nil is this process's own.
         package var host: NetworkNamespace?
         package init(directory: String) { self.directory = directory }
-        package init(_ directory: StateDirectory, _ settings: ClusterSettings) {
-            self.directory = "\(directory.run)/network"
-            clusterName = settings.name
+        /// Nil for a cluster that has no number, and so no network.
+        package init?(_ directory: StateDirectory, _ settings: ClusterSettings) {
+            guard let index = settings.index, let ranges = settings.ranges else { return nil }
+            self.directory = directory.network
+            clusterName = index == 0 ? NetworkPlan.defaultCluster : "\(index)"
+            self.ranges = ranges
+            serviceCIDR = "\(ranges.services)"
+            dnsAddress = "\(ranges.services.address(10))"
         }
     }
 
@@ -57,6 +64,11 @@ package final class NetworkBoot: Sendable {
         }
         plan.serviceRange = services
         plan.dnsAddress = dns
+        if let ranges = options.ranges {
+            plan.nodeRange = ranges.nodes
+            plan.loadBalancerRange = ranges.loadBalancers
+            plan.podRange = ranges.pods
+        }
         plan.domain = options.domain
         plan.exposeNodePorts = options.exposeNodePorts
         let wanted = plan
@@ -99,6 +111,13 @@ package final class NetworkBoot: Sendable {
     package static func destroy(_ options: Options) throws(SystemFailure) {
         let (plan, host) = try named(options)
         try HostLink.destroy(plan, host: host)
+    }
+
+    /// Lets go of the namespaces of a network whose names nobody knows any more; its links end with them.
+    package static func releaseNamespaces(_ directory: String) throws(SystemFailure) {
+        let directory = NamespaceDirectory(directory)
+        for name in try directory.names() { try directory.remove(name) }
+        directory.removeIfEmpty()
     }
 
     package static func leftovers(_ options: Options) throws(SystemFailure) -> [String] {

@@ -61,6 +61,7 @@ package final class PodInfo: Sendable {
         owner = pod.controllerOwner?.uid ?? ""
     }
 
+    var schedulerName: String { node["spec"]["schedulerName"].string ?? "default-scheduler" }
     package var isGated: Bool { !node["spec"]["schedulingGates"].isEmpty }
     var nominatedNode: String { node["status"]["nominatedNodeName"].string ?? "" }
     var mayPreempt: Bool { node["spec"]["preemptionPolicy"].string != "Never" }

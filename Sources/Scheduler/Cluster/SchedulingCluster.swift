@@ -19,6 +19,8 @@ struct SchedulingCluster: Sendable {
     var volumes: [String: Node] = [:]
     var storageClasses: [String: Node] = [:]
     var budgets: [ObjectKey: Node] = [:]
+    /// How many volumes of each driver a node can attach; only nodes and drivers that say so.
+    var attachLimits: [String: [String: Int64]] = [:]
     /// Pods that wait for room on a node, by uid: victims are leaving for them.
     private(set) var nominated: [String: (node: String, pod: PodInfo)] = [:]
 

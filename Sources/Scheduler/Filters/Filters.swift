@@ -8,26 +8,53 @@ struct Filters {
     let spread: SpreadState
     let podAffinity: PodAffinityState
     let volumes: VolumeState
+    let restrictions: VolumeRestrictions
+    let profile: Profile
 
     /// What all nodes are asked with, counted once.
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState, _ profile: Profile = .standard) {
         self.pod = pod
         self.volumes = volumes
+        self.profile = profile
+        restrictions = VolumeRestrictions(pod, cluster)
         spread = SpreadState(pod, cluster)
         podAffinity = PodAffinityState(pod, cluster)
     }
 
     func refusal(_ node: NodeInfo) -> Refusal? {
-        if node.isUnschedulable, !toleratesUnschedulable { return Refusal(.unschedulable, "node(s) were unschedulable") }
-        if !pod.nodeName.isEmpty, pod.nodeName != node.name { return Refusal(.nodeName, "node(s) didn't match the requested node name") }
-        if !node.taints.isEmpty, Tolerations.untolerated(node.taints, by: pod.tolerations, effects: ["NoSchedule", "NoExecute"]) != nil {
-            return Refusal(.taints, "node(s) had untolerated taint(s)")
+        for filter in Filter.allCases where profile.filters.contains(filter) {
+            if let refusal = refusal(node, by: filter) { return refusal }
         }
-        if !pod.required.matchesAll, !pod.required.matches(labels: node.labels, name: node.name) {
-            return Refusal(.affinity, "node(s) didn't match Pod's node affinity/selector")
+        return nil
+    }
+
+    private func refusal(_ node: NodeInfo, by filter: Filter) -> Refusal? {
+        switch filter {
+        case .unschedulable: node.isUnschedulable && !toleratesUnschedulable ? Refusal(.unschedulable, "node(s) were unschedulable") : nil
+        case .nodeName:
+            pod.nodeName.isEmpty || pod.nodeName == node.name ? nil : Refusal(.nodeName, "node(s) didn't match the requested node name")
+        case .taints:
+            node.taints.isEmpty || Tolerations.untolerated(node.taints, by: pod.tolerations, effects: ["NoSchedule", "NoExecute"]) == nil
+                ? nil : Refusal(.taints, "node(s) had untolerated taint(s)")
+        case .affinity: affinity(node)
+        case .ports:
+            hasPortConflict(node) ? Refusal(.ports, "node(s) didn't have free ports for the requested pod ports", isResolvable: true) : nil
+        case .fit: fit(node)
+        case .restrictions: restrictions.refusal(node)
+        case .limits: restrictions.limit(node)
+        case .volumes: volumes.refusal(node)
+        case .zones: volumes.zoneRefusal(node)
+        case .spread: spread.refusal(pod, node)
+        case .podAffinity: podAffinity.refusal(pod, node)
         }
-        if hasPortConflict(node) { return Refusal(.ports, "node(s) didn't have free ports for the requested pod ports", isResolvable: true) }
-        return fit(node) ?? volumes.refusal(node) ?? spread.refusal(pod, node) ?? podAffinity.refusal(pod, node)
+    }
+
+    private func affinity(_ node: NodeInfo) -> Refusal? {
+        if let added = profile.addedAffinity, !added.matches(labels: node.labels, name: node.name) {
+            return Refusal(.affinity, "node(s) didn't match scheduler-enforced node affinity")
+        }
+        if pod.required.matchesAll || pod.required.matches(labels: node.labels, name: node.name) { return nil }
+        return Refusal(.affinity, "node(s) didn't match Pod's node affinity/selector")
     }
 
     private var toleratesUnschedulable: Bool {
@@ -49,7 +76,7 @@ struct Filters {
         let wanted = pod.requests
         if !wanted.isZero {
             func check(_ name: String, _ wanted: Int64, _ used: Int64, _ capacity: Int64) {
-                guard wanted > 0, wanted > capacity - used else { return }
+                guard wanted > 0, wanted > capacity - used, !profile.ignores(name) else { return }
                 reasons.append("Insufficient \(name)")
                 if wanted > capacity { isResolvable = false }
             }

@@ -73,6 +73,24 @@ struct VolumeState: Sendable {
         return nil
     }
 
+    private static let zoneLabels = [
+        "topology.kubernetes.io/zone", "topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+    ]
+
+    /// A bound volume that names zones is reached from nodes in one of them; a node that names none may be anywhere.
+    func zoneRefusal(_ node: NodeInfo) -> Refusal? {
+        guard !bound.isEmpty, VolumeState.zoneLabels.contains(where: { node.labels[$0] != nil }) else { return nil }
+        for volume in bound {
+            for label in VolumeState.zoneLabels {
+                guard let zones = volume.labels[label] else { continue }
+                let stable = label.replacingPrefix("failure-domain.beta.kubernetes.io/", with: "topology.kubernetes.io/")
+                let here = node.labels[label] ?? node.labels[stable]
+                guard let here, zones.components("__").contains(here) else { return Refusal(.zones, "node(s) had no available volume zone") }
+            }
+        }
+        return nil
+    }
+
     /// What to do about the waiting claims if this node is chosen.
     struct Choice: Sendable, Equatable {
         /// Existing volumes to be bound.
@@ -118,5 +136,20 @@ struct VolumeState: Sendable {
                     return expression["values"].stringList.contains(value)
                 }
             }
+    }
+}
+
+extension String {
+    fileprivate func replacingPrefix(_ prefix: String, with other: String) -> String { hasPrefix(prefix) ? other + dropFirst(prefix.count) : self }
+
+    /// The parts between a separator of two equal characters.
+    fileprivate func components(_ separator: String) -> [String] {
+        var out: [String] = []
+        var rest = Substring(self)
+        while let range = rest.indices.first(where: { rest[$0...].hasPrefix(separator) }) {
+            out.append(String(rest[..<range]))
+            rest = rest[range...].dropFirst(separator.count)
+        }
+        return out + [String(rest)]
     }
 }

@@ -6,10 +6,12 @@ import Tree
 struct Scores {
     private let pod: PodInfo
     private let cluster: SchedulingCluster
+    private let profile: Profile
     private let preferredNodes: [(weight: Int64, term: NodeSelector.Term)]
 
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ profile: Profile = .standard) {
         self.pod = pod
+        self.profile = profile
         self.cluster = cluster
         preferredNodes = pod.node["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].list.map {
             ($0["weight"].int ?? 0, NodeSelector.Term($0["preference"]))
@@ -18,11 +20,18 @@ struct Scores {
 
     /// One total a node, larger is better.
     func totals(_ nodes: [NodeInfo]) -> [Int64] {
-        var totals = nodes.map { leastAllocated($0) + balanced($0) + images($0) }
-        add(3, nodes.map(intolerable), reversed: true, to: &totals)
-        if !preferredNodes.isEmpty { add(2, nodes.map(preference), reversed: false, to: &totals) }
-        if let spread = spread(nodes) { for index in totals.indices { totals[index] += 2 * spread[index] } }
-        if let near = nearness(nodes) { for index in totals.indices { totals[index] += 2 * near[index] } }
+        var totals = [Int64](repeating: 0, count: nodes.count)
+        for (score, weight) in profile.weights where weight > 0 {
+            switch score {
+            case .fit: for index in nodes.indices { totals[index] += weight * fit(nodes[index]) }
+            case .balanced: for index in nodes.indices { totals[index] += weight * balanced(nodes[index]) }
+            case .images: for index in nodes.indices { totals[index] += weight * images(nodes[index]) }
+            case .taints: add(weight, nodes.map(intolerable), reversed: true, to: &totals)
+            case .affinity: if !preferredNodes.isEmpty { add(weight, nodes.map(preference), reversed: false, to: &totals) }
+            case .spread: if let spread = spread(nodes) { for index in totals.indices { totals[index] += weight * spread[index] } }
+            case .podAffinity: if let near = nearness(nodes) { for index in totals.indices { totals[index] += weight * near[index] } }
+            }
+        }
         return totals
     }
 
@@ -37,11 +46,41 @@ struct Scores {
 
     // MARK: - Resources
 
-    private func leastAllocated(_ node: NodeInfo) -> Int64 {
-        func free(_ used: Int64, _ capacity: Int64) -> Int64 { capacity <= 0 || used > capacity ? 0 : (capacity - used) * 100 / capacity }
-        let cpu = free(node.scoredRequested.milliCPU + pod.scoredRequests.milliCPU, node.allocatable.milliCPU)
-        let memory = free(node.scoredRequested.memory + pod.scoredRequests.memory, node.allocatable.memory)
-        return (cpu + memory) / 2
+    private func fit(_ node: NodeInfo) -> Int64 {
+        var (total, weights) = (Int64(0), Int64(0))
+        for (resource, weight) in profile.fitting.weights {
+            let (used, capacity): (Int64, Int64)
+            switch resource {
+            case "cpu": (used, capacity) = (node.scoredRequested.milliCPU + pod.scoredRequests.milliCPU, node.allocatable.milliCPU)
+            case "memory": (used, capacity) = (node.scoredRequested.memory + pod.scoredRequests.memory, node.allocatable.memory)
+            case "ephemeral-storage":
+                (used, capacity) = (node.requested.ephemeralStorage + pod.requests.ephemeralStorage, node.allocatable.ephemeralStorage)
+            default:
+                // What the pod does not ask for does not speak for or against a node.
+                guard let wanted = pod.requests.others[resource], wanted > 0 else { continue }
+                (used, capacity) = ((node.requested.others[resource] ?? 0) + wanted, node.allocatable.others[resource] ?? 0)
+            }
+            total += weight * score(used, capacity)
+            weights += weight
+        }
+        return weights == 0 ? 0 : total / weights
+    }
+
+    private func score(_ used: Int64, _ capacity: Int64) -> Int64 {
+        switch profile.fitting.strategy {
+        case .least: capacity <= 0 || used > capacity ? 0 : (capacity - used) * 100 / capacity
+        case .most: capacity <= 0 || used > capacity ? 0 : used * 100 / capacity
+        case .ratio: shaped(capacity <= 0 || used > capacity ? 100 : used * 100 / capacity)
+        }
+    }
+
+    /// Between the points of the shape along straight lines.
+    private func shaped(_ use: Int64) -> Int64 {
+        let shape = profile.fitting.shape
+        guard let first = shape.first, let last = shape.last else { return 0 }
+        if use <= first.use { return first.score * 10 }
+        for (a, b) in zip(shape, shape.dropFirst()) where use <= b.use { return (a.score * 10) + (b.score - a.score) * 10 * (use - a.use) / max(1, b.use - a.use) }
+        return last.score * 10
     }
 
     /// Prefers nodes whose CPU and memory fill at the same pace.
@@ -123,7 +162,7 @@ struct Scores {
             }
             for uid in node.withPreferences {
                 guard let other = node.pods[uid] else { continue }
-                for term in other.affinity where term.matches(pod, cluster.namespaceLabels) { add(term, 1, node) }
+                for term in other.affinity where term.matches(pod, cluster.namespaceLabels) { add(term, profile.hardPodAffinityWeight, node) }
                 for (weight, term) in other.preferredAffinity where term.matches(pod, cluster.namespaceLabels) { add(term, weight, node) }
                 for (weight, term) in other.preferredAntiAffinity where term.matches(pod, cluster.namespaceLabels) { add(term, -weight, node) }
             }

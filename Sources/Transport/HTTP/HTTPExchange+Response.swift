@@ -93,11 +93,17 @@ extension HTTPExchange {
     /// Adds to a streamed answer without ever waiting, from any thread: for watch events. What several calls add within
     /// about a millisecond goes out together. False, and nothing is kept, once the client is gone or would have more
     /// than `limit` bytes waiting: the caller then ends the stream.
-    package func enqueue(_ bytes: [UInt8], limit: Int = 4 << 20) -> Bool {
+    package func enqueue(_ bytes: [UInt8], limit: Int = 4 << 20) -> Bool { enqueue(bytes, [], [], limit: limit) }
+
+    /// The same for what comes in three parts, any of which may be shared with other exchanges.
+    package func enqueue(_ first: [UInt8], _ second: [UInt8], _ third: [UInt8], limit: Int = 4 << 20) -> Bool {
+        let count = first.count + second.count + third.count
         let outcome: (accepted: Bool, mark: Bool) = shared.withLock { shared in
-            guard !shared.closed, shared.waiting + bytes.count <= limit else { return (false, false) }
-            shared.waiting += bytes.count
-            shared.pending.append(bytes)
+            guard !shared.closed, shared.waiting + count <= limit else { return (false, false) }
+            shared.waiting += count
+            shared.pending.append(first)
+            if !second.isEmpty { shared.pending.append(second) }
+            if !third.isEmpty { shared.pending.append(third) }
             defer { shared.dirty = true }
             return (true, !shared.dirty)
         }

@@ -29,9 +29,6 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
         timer = context.eventLoop.scheduleTask(in: TimeAmount(server.limits.head)) { channel.end() }
-        if let tls, !sniffs {
-            encrypt(context, tls)
-        }
         if channel.isActive { context.read() }
     }
 
@@ -46,18 +43,20 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
         var data = unwrapInboundIn(data)
         buffer.writeBuffer(&data)
         guard let first = buffer.readableBytesView.first, !done else { return }
-        if let tls, sniffs, !encrypted {
-            // 22 is the TLS record type of a handshake, and no method of HTTP begins with it.
-            if first == 22 {
-                encrypt(context, tls)
-                let bytes = buffer
-                buffer = ByteBuffer()
-                context.pipeline.fireChannelRead(bytes)
-                context.pipeline.fireChannelReadComplete()
-                return
-            }
-        }
         if encrypted { return }
+        // 22 is the TLS record type of a handshake, and no method of HTTP begins with it.
+        switch (tls, first == 22) {
+        case (let tls?, true):
+            encrypt(context, tls)
+            let bytes = buffer
+            buffer = ByteBuffer()
+            context.pipeline.fireChannelRead(bytes)
+            context.pipeline.fireChannelReadComplete()
+            return
+        case (nil, true): return refuse(context, "Client sent a TLS handshake to an HTTP server.")
+        case (_?, false) where !sniffs: return refuse(context, "Client sent an HTTP request to an HTTPS server.")
+        default: break
+        }
         let count = min(buffer.readableBytes, ProtocolDetection.preface.count)
         guard buffer.readableBytesView.prefix(count).elementsEqual(ProtocolDetection.preface.prefix(count)) else { return serve(context, http2: false) }
         if count == ProtocolDetection.preface.count { serve(context, http2: true) }
@@ -87,6 +86,14 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
         } catch {
             context.end()
         }
+    }
+
+    /// In clear text, and in the oldest HTTP there is: whoever speaks the wrong protocol shall find words in what comes back.
+    private func refuse(_ context: ChannelHandlerContext, _ words: String) {
+        done = true
+        buffer = ByteBuffer()
+        let channel = context.channel
+        channel.writeAndFlush(ByteBuffer(string: "HTTP/1.0 400 Bad Request\r\n\r\n\(words)\n")).whenComplete { _ in channel.end() }
     }
 
     private func serve(_ context: ChannelHandlerContext, http2: Bool) {

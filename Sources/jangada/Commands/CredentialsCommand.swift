@@ -16,7 +16,9 @@ struct CredentialsCommand: AsyncParsableCommand {
         subcommands: [List.self, Create.self, Rotate.self, Delete.self])
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List credentials, without their tokens.", aliases: ["ls"])
+        static let configuration = CommandConfiguration(
+            abstract: "List credentials, without their tokens.", discussion: "Example: sudo jangada registry credentials list meu-registry",
+            aliases: ["ls"])
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
         @Argument(help: "Of this registry only.")
@@ -38,7 +40,13 @@ struct CredentialsCommand: AsyncParsableCommand {
     }
 
     struct Create: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Make a credential and show its token, this once.")
+        static let configuration = CommandConfiguration(
+            abstract: "Make a credential and show its token, this once.",
+            discussion: """
+                Examples:
+                  sudo jangada registry credentials create meu-registry --user ana
+                  sudo jangada registry credentials create meu-registry --user ci --scopes pull
+                """)
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
         @Option(help: "User name (default: the registry's name).")
@@ -57,7 +65,8 @@ struct CredentialsCommand: AsyncParsableCommand {
     }
 
     struct Rotate: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Make a new token for a credential; the old one ends.")
+        static let configuration = CommandConfiguration(
+            abstract: "Make a new token for a credential; the old one ends.", discussion: "Example: sudo jangada registry credentials rotate ID")
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
         @Argument(help: "The credential's id, from `list`.")
@@ -69,7 +78,8 @@ struct CredentialsCommand: AsyncParsableCommand {
     }
 
     struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Delete a credential; its token ends.", aliases: ["rm"])
+        static let configuration = CommandConfiguration(
+            abstract: "Delete a credential; its token ends.", discussion: "Example: sudo jangada registry credentials delete ID", aliases: ["rm"])
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "The credential's id, from `list`.")
         var id: String

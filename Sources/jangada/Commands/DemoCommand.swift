@@ -28,18 +28,19 @@ struct DemoCommand: AsyncParsableCommand {
     var noKubectl = false
 
     func run() async throws {
-        guard geteuid() == 0 else { throw CommandFailure("the demo needs root", hint: "sudo jangada demo") }
+        guard geteuid() == 0 else { throw CommandFailure("the demo needs root", hint: cluster.command("demo")) }
         let images = try imagesDirectory()
         let timeline = Timeline()
         timeline.chapter("0. A cluster")
         let style = Terminal.output.style
         let wasRunning = await cluster.control.isRunning()
         try await timeline.step("jangada up", note: { (_: Void) in wasRunning ? "it is running already" : "" }) {
-            let up = try UpCommand.parse(["--state", cluster.state, "--run", cluster.runDirectory])
+            var up = try UpCommand.parse([])
+            up.cluster = cluster
             try await up.start(quiet: true)
         }
         let story = DemoStory(
-            directory: cluster.directory, control: cluster.control, client: try client(), images: images, killsDaemon: killDaemon, timeline: timeline)
+            cluster: cluster, control: cluster.control, client: try client(), images: images, killsDaemon: killDaemon, timeline: timeline)
         let counts = try await story.play()
         Terminal.output.line(
             "\n" + style.bold("\(timeline.steps.count) steps in \(Words.duration(timeline.total))") + ": \(counts.answered) requests answered, "

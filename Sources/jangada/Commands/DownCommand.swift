@@ -9,37 +9,51 @@ struct DownCommand: AsyncParsableCommand {
         commandName: "down",
         abstract: "Stop the cluster.",
         discussion: """
-            Ends pods in their grace period, then the daemon. Objects, images and registries stay for the next `jangada up`;
+            Ends the containers, then the daemon. Objects, volumes, images and registries stay for the next `jangada up`;
             `jangada reset` deletes them too. With --keep only the daemon ends: containers go on, and the next `up` adopts them.
 
             Examples:
               sudo jangada down
+              sudo jangada down --grace 30
               sudo jangada down --keep
             """)
 
     @OptionGroup var cluster: ClusterOptions
     @Flag(help: "Leave the containers running for the next `up`.")
     var keep = false
+    @Option(help: "Seconds that containers have to end by themselves, at most; fewer where their pod says so.")
+    var grace = 5
 
-    func run() async throws {
-        guard geteuid() == 0 else { throw CommandFailure("stopping the cluster needs root", hint: "sudo jangada down") }
-        guard await cluster.control.isRunning() else {
-            Terminal.output.line("The cluster is not running.")
-            return
-        }
-        try await stop()
-        Terminal.output.line(keep ? "The daemon has ended; the containers go on." : "The cluster has stopped.")
+    func validate() throws {
+        if !(0...3600).contains(grace) { throw ValidationError("--grace takes 0 to 3600 seconds.") }
     }
 
-    /// Stops a running cluster and waits for its process to end.
-    func stop() async throws {
-        let pid = try await cluster.control.get("/v1/status")["pid"].int.flatMap(Int32.init(exactly:))
+    func run() async throws {
+        guard geteuid() == 0 else { throw CommandFailure("stopping the cluster needs root", hint: cluster.command("down")) }
+        let wasRunning = try await stop()
+        if wasRunning { return Terminal.output.line(keep ? "The daemon has ended; the containers go on." : "The cluster has stopped.") }
+        let directory = cluster.directory
+        let settings = try ClusterSettings(directory)
+        // What `down --keep` or a daemon that was killed has left.
+        if !keep, FileSystem.exists(directory.root), try !Teardown.leftovers(directory, settings).isEmpty {
+            try await Progress.show("stopping containers") { _ in try await Teardown.run(directory, settings) }
+            return Terminal.output.line("The daemon was not running; the containers it had left are stopped.")
+        }
+        Terminal.output.line("The cluster is not running.")
+    }
+
+    /// Stops a running cluster and waits for its process to end; false where none runs.
+    func stop() async throws -> Bool {
+        guard await cluster.control.isRunning() else { return try await DaemonProcess(cluster).endUnanswering() && keep }
+        let pid = DaemonLock.holder(cluster.directory).pid
         try await Progress.show("stopping") { progress in
-            _ = try await cluster.control.stream("/v1/stop", ["keep": .bool(keep)]) { progress.say($0) }
+            let request: Node = ["keep": .bool(keep), "grace": .int(Int64(grace))]
+            _ = try await cluster.control.stream("/v1/stop", request) { progress.say($0) }
             guard let pid else { return }
-            guard try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(60)) else {
-                throw CommandFailure("the daemon (pid \(pid)) does not end", hint: "What it is doing: sudo jangada logs")
+            guard try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(Double(grace) + 60)) else {
+                throw CommandFailure("the daemon (pid \(pid)) does not end", hint: "What it is doing: \(cluster.command("logs"))")
             }
         }
+        return true
     }
 }

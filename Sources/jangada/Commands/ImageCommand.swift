@@ -1,6 +1,7 @@
 import ArgumentParser
 import Core
 import Glibc
+import Platform
 import Tree
 
 struct ImageCommand: AsyncParsableCommand {
@@ -16,7 +17,7 @@ struct ImageCommand: AsyncParsableCommand {
         subcommands: [List.self, Load.self, Save.self, Remove.self, Tag.self, Push.self, Pull.self])
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List images.", aliases: ["ls"])
+        static let configuration = CommandConfiguration(abstract: "List images.", discussion: "Example: sudo jangada image list -o json", aliases: ["ls"])
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
 
@@ -60,7 +61,7 @@ struct ImageCommand: AsyncParsableCommand {
 
         // The daemon reads files, not this process's input.
         private static func spool(_ cluster: ClusterOptions) throws -> String {
-            let path = "\(cluster.runDirectory)/load-\(Identifier.suffix(8)).tar"
+            let path = "\(cluster.directory.run)/load-\(Identifier.suffix(8)).tar"
             let file = try FileSystem.open(path, [.writeOnly, .create, .exclusive])
             let input = FileDescriptor(owning: dup(STDIN_FILENO))
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
@@ -94,7 +95,7 @@ struct ImageCommand: AsyncParsableCommand {
     }
 
     struct Remove: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "rm", abstract: "Remove images by name or id.", aliases: ["remove"])
+        static let configuration = CommandConfiguration(commandName: "rm", abstract: "Remove images by name or id.", discussion: "Example: sudo jangada image rm app:1 app:2", aliases: ["remove"])
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "Images.")
         var images: [String]
@@ -108,7 +109,8 @@ struct ImageCommand: AsyncParsableCommand {
     }
 
     struct Tag: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Give an image another name.")
+        static let configuration = CommandConfiguration(
+            abstract: "Give an image another name.", discussion: "Example: sudo jangada image tag app:1 localhost:5000/shop/app:1")
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "An image.")
         var source: String

@@ -32,7 +32,7 @@ struct RegistryCommand: AsyncParsableCommand {
     }
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List registries.", aliases: ["ls"])
+        static let configuration = CommandConfiguration(abstract: "List registries.", discussion: "Example: sudo jangada registry list -o json", aliases: ["ls"])
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
 
@@ -51,7 +51,8 @@ struct RegistryCommand: AsyncParsableCommand {
 
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Delete a registry with its repositories and credentials.", aliases: ["rm"])
+            abstract: "Delete a registry with its repositories and credentials.",
+            discussion: "Example: sudo jangada registry delete meu-registry", aliases: ["rm"])
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "The registry.")
         var name: String
@@ -68,13 +69,15 @@ struct AliasCommand: AsyncParsableCommand {
         commandName: "alias",
         abstract: "Other registries' names that this one answers to.",
         discussion: """
-            Manifests that name another registry then pull from the built-in one, unchanged:
-              sudo jangada registry alias add container-registry.br-se1.magalu.cloud
+            Manifests that name another registry then pull from the built-in one, unchanged.
+
+            Example: sudo jangada registry alias add container-registry.br-se1.magalu.cloud
             """,
         subcommands: [Add.self, List.self, Remove.self])
 
     struct Add: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Answer to a name.")
+        static let configuration = CommandConfiguration(
+            abstract: "Answer to a name.", discussion: "Example: sudo jangada registry alias add container-registry.br-se1.magalu.cloud")
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "Host name of a registry, with its port where it has one.")
         var host: String
@@ -86,7 +89,8 @@ struct AliasCommand: AsyncParsableCommand {
     }
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List the names.", aliases: ["ls"])
+        static let configuration = CommandConfiguration(
+            abstract: "List the names.", discussion: "Example: sudo jangada registry alias list", aliases: ["ls"])
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
 
@@ -96,7 +100,9 @@ struct AliasCommand: AsyncParsableCommand {
     }
 
     struct Remove: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Leave a name to its own registry again.", aliases: ["rm"])
+        static let configuration = CommandConfiguration(
+            abstract: "Leave a name to its own registry again.",
+            discussion: "Example: sudo jangada registry alias remove container-registry.br-se1.magalu.cloud", aliases: ["rm"])
         @OptionGroup var cluster: ClusterOptions
         @Argument(help: "Host name of a registry.")
         var host: String

@@ -12,8 +12,9 @@ struct ResetCommand: AsyncParsableCommand {
             Deletes objects, volumes, images, registries and keys, and takes the context out of your kubeconfig. Works
             whether the cluster runs or not.
 
-            Example:
-              sudo jangada reset --yes
+            Examples:
+              sudo jangada reset
+              sudo jangada reset --yes --name loja
             """)
 
     @OptionGroup var cluster: ClusterOptions
@@ -21,34 +22,40 @@ struct ResetCommand: AsyncParsableCommand {
     var yes = false
 
     func run() async throws {
-        guard geteuid() == 0 else { throw CommandFailure("deleting the cluster needs root", hint: "sudo jangada reset") }
+        guard geteuid() == 0 else { throw CommandFailure("deleting the cluster needs root", hint: cluster.command("reset")) }
         let directory = cluster.directory
         guard FileSystem.exists(directory.root) || FileSystem.exists(directory.run) else {
+            try ClusterIndex.release(directory.root)
             Terminal.output.line("There is nothing to delete.")
             return
         }
         try confirm()
-        let name = (try? ClusterSettings(directory))?.name ?? "jangada"
-        if await cluster.control.isRunning() {
-            var down = DownCommand()
-            down.cluster = cluster
-            down.keep = false
-            try await down.stop()
+        // What cannot be read does not keep it from being deleted.
+        let settings = (try? ClusterSettings(directory)) ?? ClusterSettings(claimedBy: directory)
+        try await Progress.show("stopping") { progress in
+            if await cluster.control.isRunning() {
+                var down = DownCommand()
+                down.cluster = cluster
+                down.keep = false
+                down.grace = 0
+                _ = try await down.stop()
+            } else {
+                _ = try await DaemonProcess(cluster).endUnanswering()
+            }
+            progress.say("clearing up")
+            try await Teardown.run(directory, settings)
         }
-        let settings = (try? ClusterSettings(directory)) ?? ClusterSettings()
-        try await Progress.show("clearing up") { _ in try await Teardown.run(directory, settings) }
-        try FileSystem.removeTree(directory.run)
-        try FileSystem.removeTree(directory.root)
-        try UserKubeconfig().remove(name)
-        Terminal.output.line("The cluster and everything of it is deleted.")
+        try Teardown.removeDirectories(directory)
+        try UserKubeconfig().remove(settings.context)
+        Terminal.output.line("The cluster \(settings.name) and everything of it is deleted.")
     }
 
     private func confirm() throws {
         guard !yes else { return }
         guard isatty(STDIN_FILENO) == 1 else {
-            throw CommandFailure("this deletes the cluster, and nobody is there to ask", hint: "sudo jangada reset --yes")
+            throw CommandFailure("this deletes the cluster, and nobody is there to ask", hint: cluster.command("reset --yes"))
         }
-        Terminal.error.write("Delete the cluster with its objects, volumes, images and registries? [y/N] ")
+        Terminal.error.write("Delete the cluster in \(cluster.directory.root) with its objects, volumes, images and registries? [y/N] ")
         guard ["y", "yes"].contains(readLine()?.lowercased()) else { throw CommandFailure("nothing was deleted") }
     }
 }

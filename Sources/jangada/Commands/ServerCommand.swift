@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Logging
 import Platform
 
@@ -7,24 +8,16 @@ struct ServerCommand: AsyncParsableCommand {
         commandName: "server",
         abstract: "Run the cluster in the foreground.",
         discussion: """
-            This is the daemon that `jangada up` starts. Run it yourself under a supervisor, or to watch its log.
+            This is the daemon that `jangada up` starts. Run it yourself under a supervisor, or to watch its log. SIGTERM and SIGINT end
+            the daemon alone: the containers go on, and the next daemon adopts them. `jangada down` ends them too.
 
-            Example: jangada server --state /var/lib/jangada --port 6443
+            Examples:
+              sudo jangada server
+              sudo jangada server --name loja --port 7443 --registry-port 7000
             """)
 
-    @Option(help: "Directory for everything that outlives the daemon.")
-    var state = "/var/lib/jangada"
-    @Option(name: .customLong("run"), help: "Directory for sockets and mounts.")
-    var runDirectory = "/run/jangada"
-    @Option(help: "Port of the API on 127.0.0.1; 0 takes a free one.")
-    var port = 6443
-    @Option(help: "How writes reach the disk: durable, relaxed or memory.")
-    var store = ClusterSettings.Durability.durable
-
-    @Option(help: "Port of the registry on 127.0.0.1; 0 takes a free one.")
-    var registryPort = 5000
-    @Option(help: "How many nodes.")
-    var nodes = 1
+    @OptionGroup var cluster: ClusterOptions
+    @OptionGroup var settings: SettingsOptions
     @Option(help: "An image archive to load at start; may be given several times.")
     var preload: [String] = []
 
@@ -34,15 +27,20 @@ struct ServerCommand: AsyncParsableCommand {
             handler.logLevel = .info
             return handler
         }
-        var settings = ClusterSettings()
-        settings.port = port
-        settings.durability = store
-        settings.registryPort = registryPort
-        settings.nodes = nodes
-        let daemon = try Daemon(settings, StateDirectory(root: state, run: runDirectory))
+        guard geteuid() == 0 else { throw CommandFailure("the daemon needs root", hint: cluster.command("server")) }
+        // Nobody's shell decides who reads what the daemon and the containers make.
+        umask(0o022)
+        ProcessLimits.raiseOpenFiles()
+        let directory = cluster.directory
+        let chosen = try ClusterSettings.prepare(directory, settings.changes(named: cluster.chosenName))
+        let daemon = try Daemon(chosen, directory)
+        let signals = try TerminationSignals()
+        for alias in settings.registryAlias { try daemon.registry.setAlias(alias, true) }
         for path in preload { _ = try await daemon.registry.load(path) }
-        try await daemon.run()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in signals.received { daemon.shutdown(keeping: true) } }
+            try await daemon.run()
+            group.cancelAll()
+        }
     }
 }
-
-extension ClusterSettings.Durability: ExpressibleByArgument {}

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Core
 import Tree
 
 struct StatusCommand: AsyncParsableCommand {
@@ -23,8 +24,8 @@ struct StatusCommand: AsyncParsableCommand {
         let total = status["pods"]["total"].int ?? 0
         let registries = status["registry"]["registries"].stringList
         var lines: [(String, String)] = [
-            ("Cluster", "\(status["name"].string ?? "") \(status["version"].string ?? "")  (daemon \(status["pid"].int ?? 0))"),
-            ("API", status["server"].string ?? "-"),
+            ("Cluster", "\(status["name"].string ?? "") \(status["version"].string ?? "")  (daemon \(status["pid"].int ?? 0)\(since(status)))"),
+            ("API", "\(status["server"].string ?? "-")  (kubectl --context \(status["context"].string ?? "-"))"),
             ("Registry", "\(status["registry"]["address"].string ?? "-")" + (registries.isEmpty ? "" : "  \(registries.joined(separator: ", "))")),
             ("Images", "\(status["images"]["count"].int ?? 0), \(Words.bytes(status["images"]["bytes"].int ?? 0))"),
             ("Pods", "\(running) running" + (running == total ? "" : " of \(total)")),
@@ -48,5 +49,10 @@ struct StatusCommand: AsyncParsableCommand {
         }
         if !services.isEmpty { out += "\n" + services.rendered(style) }
         return out
+    }
+
+    private static func since(_ status: Node) -> String {
+        guard let started = status["started"].string.flatMap({ Timestamp(rfc3339: $0) }) else { return "" }
+        return ", up for \(Words.age((Timestamp.now() - started).components.seconds))"
     }
 }

@@ -11,34 +11,22 @@ struct UpCommand: AsyncParsableCommand {
         discussion: """
             Starts the daemon, waits until the API answers and every node is Ready, and makes "jangada" the current context of
             your kubeconfig ($KUBECONFIG or ~/.kube/config; yours, not root's, when called through sudo). What is chosen here is
-            kept for the next time.
+            kept for the next time. Containers that an earlier daemon left running are taken over as they are.
+
+            With --name a further cluster runs beside the first, with addresses, ports and a state directory of its own
+            (/var/lib/jangada-NAME); kubectl's context for it is jangada-NAME.
 
             Examples:
               sudo jangada up
               sudo jangada up --nodes 3
+              sudo jangada up --port 7443 --registry-port 7000
+              sudo jangada up --name loja
             """)
 
     @OptionGroup var cluster: ClusterOptions
-    @Option(help: "How many nodes (default: as last time, at first 1).")
-    var nodes: Int?
-    @Option(help: "Name of the cluster, of its kubeconfig context and of its nodes (default: as last time, at first jangada).")
-    var name: String?
-    @Option(help: "Port of the API on 127.0.0.1 (default: as last time, at first 6443).")
-    var port: Int?
-    @Option(help: "Port of the registry on 127.0.0.1 (default: as last time, at first 5000).")
-    var registryPort: Int?
-    @Option(help: "How writes reach the disk: durable, relaxed or memory (default: as last time, at first durable).")
-    var store: ClusterSettings.Durability?
+    @OptionGroup var settings: SettingsOptions
     @Flag(inversion: .prefixedNo, help: "Merge the context into your kubeconfig.")
     var kubeconfig = true
-
-    func validate() throws {
-        if let nodes, !(1...100).contains(nodes) { throw ValidationError("--nodes takes 1 to 100.") }
-        for port in [port, registryPort].compactMap(\.self) where !(1...65535).contains(port) { throw ValidationError("A port is 1 to 65535.") }
-        if let name, !UpCommand.isName(name) {
-            throw ValidationError("--name takes lowercase letters, digits and '-', at most 40, beginning with a letter.")
-        }
-    }
 
     func run() async throws {
         try await start(quiet: false)
@@ -46,49 +34,66 @@ struct UpCommand: AsyncParsableCommand {
 
     /// Starts what is not running; `quiet` leaves out the summary.
     func start(quiet: Bool) async throws {
-        guard geteuid() == 0 else { throw CommandFailure("starting the cluster needs root", hint: "sudo jangada up") }
+        guard geteuid() == 0 else { throw CommandFailure("starting the cluster needs root", hint: cluster.command("up")) }
         let started = ContinuousClock.now
-        let wasRunning = await cluster.control.isRunning()
-        var settings = try ClusterSettings(cluster.directory)
-        if wasRunning, try changes(settings) {
-            throw CommandFailure("the cluster runs with other settings", hint: "They change at the next start: sudo jangada down, then up again.")
-        }
-        apply(&settings)
-        if !wasRunning { try settings.write(cluster.directory) }
-        let status = try await Progress.show("starting") { progress in
-            if !wasRunning {
-                let daemon = DaemonProcess(directory: cluster.directory)
-                try await daemon.waitForSocket(try daemon.start(), cluster.control)
+        let daemon = DaemonProcess(cluster)
+        let changes = settings.changes(named: cluster.chosenName)
+        let wasRunning = DaemonLock.holder(cluster.directory).isHeld
+        if wasRunning { try refuse(changes) }
+        let status = try await Progress.show(wasRunning ? "finding the cluster" : "starting the daemon") { progress in
+            if wasRunning {
+                try await daemon.waitForSocket(nil)
+            } else {
+                let chosen = try ClusterSettings.prepare(cluster.directory, changes)
+                try checkPorts(chosen)
+                try await daemon.waitForSocket(try daemon.start())
             }
             return try await cluster.control.stream("/v1/ready", [:]) { progress.say($0) }
         }
+        for alias in settings.registryAlias { _ = try await cluster.control.send("PUT", "/v1/aliases/\(alias.urlEscaped)") }
         if kubeconfig { try UserKubeconfig().merge(Kubeconfig(node: try await cluster.control.get("/v1/kubeconfig"))) }
         guard !quiet else { return }
+        summarize(status, isNew: !wasRunning, after: ContinuousClock.now - started)
+    }
+
+    private func summarize(_ status: Node, isNew: Bool, after duration: Duration) {
         let style = Terminal.output.style
         let count = status["nodes"].list.count
+        let name = status["name"].string ?? ""
         Terminal.output.line(
-            style.green(wasRunning ? "The cluster is running" : "The cluster is ready")
-                + ": \(count) node\(count == 1 ? "" : "s"), \(status["server"].string ?? "")"
-                + (wasRunning ? "" : style.dim("  (\(Words.duration(ContinuousClock.now - started)))")))
-        if kubeconfig { Terminal.output.line("kubectl's context is \(settings.name), in \(InvokingUser.current().kubeconfig)") }
+            style.green(isNew ? "The cluster \(name) is ready" : "The cluster \(name) is running")
+                + ": \(count) node\(count == 1 ? "" : "s"), API \(status["server"].string ?? ""), registry \(status["registry"]["address"].string ?? "")"
+                + (isNew ? style.dim("  (\(Words.duration(duration)))") : ""))
+        // The kernel says so where the file of a running program was replaced.
+        if let pid = status["pid"].int, let program = try? FileSystem.readLink("/proc/\(pid)/exe"), program.hasSuffix(" (deleted)") {
+            Terminal.output.line("Its daemon is of an earlier installation. To change it: \(cluster.command("down --keep")), then up again.")
+        }
+        guard kubeconfig else { return }
+        let context = ClusterSettings.context(name)
+        Terminal.output.line("kubectl's context is \(context), in \(InvokingUser.current().kubeconfig). Try: kubectl get nodes")
     }
 
-    private func apply(_ settings: inout ClusterSettings) {
-        if let nodes { settings.nodes = nodes }
-        if let name { settings.name = name }
-        if let port { settings.port = port }
-        if let registryPort { settings.registryPort = registryPort }
-        if let store { settings.durability = store }
+    /// A running cluster keeps its settings.
+    private func refuse(_ changes: ClusterSettings.Changes) throws {
+        let kept = try ClusterSettings(cluster.directory)
+        let wanted = kept.changed(changes)
+        var differences: [String] = []
+        if wanted.name != kept.name { differences.append("the name \(kept.name), not \(wanted.name)") }
+        if wanted.nodes != kept.nodes { differences.append("--nodes \(kept.nodes), not \(wanted.nodes)") }
+        if wanted.port != kept.port { differences.append("--port \(kept.port), not \(wanted.port)") }
+        if wanted.registryPort != kept.registryPort { differences.append("--registry-port \(kept.registryPort), not \(wanted.registryPort)") }
+        if wanted.durability != kept.durability { differences.append("--store \(kept.durability), not \(wanted.durability)") }
+        guard !differences.isEmpty else { return }
+        throw CommandFailure(
+            "the cluster is running with \(differences.joined(separator: " and "))",
+            hint: "To change that, \(cluster.command("down --keep")) first: the containers go on meanwhile.")
     }
 
-    private func changes(_ settings: ClusterSettings) throws -> Bool {
-        var wanted = settings
-        apply(&wanted)
-        return wanted != settings
-    }
-
-    static func isName(_ text: String) -> Bool {
-        guard let first = text.utf8.first, (97...122).contains(first), text.utf8.count <= 40, text.utf8.last != 0x2D else { return false }
-        return text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 0x2D }
+    /// Before anything is started: the daemon's log is a worse place to read it.
+    private func checkPorts(_ settings: ClusterSettings) throws {
+        for (flag, port) in [("--port", settings.port), ("--registry-port", settings.registryPort)] {
+            guard let failure = PortInUse(port) else { continue }
+            throw CommandFailure(failure.description, hint: "Choose another: \(cluster.command("up")) \(flag) \(port < 65000 ? port + 1000 : port - 1000)")
+        }
     }
 }

@@ -2,7 +2,8 @@ import ArgumentParser
 import Tree
 
 struct VersionCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the versions of this program and of its Kubernetes.")
+    static let configuration = CommandConfiguration(commandName: "version", abstract: "Print the versions of this program and of its Kubernetes.",
+        discussion: "Example: jangada version -o json")
 
     @OptionGroup var output: OutputOptions
 

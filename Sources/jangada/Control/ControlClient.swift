@@ -6,13 +6,20 @@ import Tree
 
 /// Asks the daemon, through its control socket.
 struct ControlClient: Sendable {
+    let cluster: ClusterOptions
     let directory: StateDirectory
     private let http = HTTPClient(http2: false)
 
-    init(_ directory: StateDirectory) { self.directory = directory }
+    init(_ cluster: ClusterOptions) {
+        self.cluster = cluster
+        directory = cluster.directory
+    }
 
-    /// Whether something listens on the socket.
-    func isRunning() async -> Bool { (try? await get("/v1/status")) != nil }
+    /// Whether a daemon answers on the socket, and soon: one that hangs does not.
+    func isRunning() async -> Bool {
+        guard let response = try? await open("GET", "/v1/status", nil, timeout: .seconds(5)) else { return false }
+        return (try? await response.body()) != nil && response.isSuccess
+    }
 
     func get(_ target: String) async throws -> Node { try await send("GET", target) }
 
@@ -38,14 +45,14 @@ struct ControlClient: Sendable {
                 if line.has("result") { return line["result"] }
             }
         }
-        throw CommandFailure("the daemon ended before it had answered", hint: "Its last words: sudo jangada logs")
+        throw CommandFailure("the daemon ended before it had answered", hint: "Its last words: \(cluster.command("logs"))")
     }
 
     private func open(_ method: String, _ target: String, _ body: Node?, timeout: Duration?) async throws -> HTTPClientResponse {
         let path = directory.controlSocket
-        guard access(path, F_OK) == 0 || errno == EACCES else { throw ControlClient.notRunning }
+        guard access(path, F_OK) == 0 || errno == EACCES else { throw notRunning }
         guard access(path, R_OK | W_OK) == 0 else {
-            throw CommandFailure("only root may command the cluster", hint: "Put sudo before it; kubectl needs no root.")
+            throw CommandFailure("only root may ask the cluster \(directory.root)", hint: "Put sudo before it. kubectl needs no root.")
         }
         do {
             return try await http.send(
@@ -53,11 +60,17 @@ struct ControlClient: Sendable {
                     method, HTTPEndpoint(unixPath: path), target, headers: ["content-type": "application/json"],
                     body: body.map { .bytes(JSONWriter.write($0)) } ?? .none, timeout: timeout))
         } catch TransportError.unreachable {
-            throw ControlClient.notRunning
+            throw notRunning
         }
     }
 
-    static let notRunning = CommandFailure("the cluster is not running", hint: "Start it: sudo jangada up")
+    /// With the names of those that do run, in case another was meant.
+    var notRunning: CommandFailure {
+        let others = ClusterNames.running()
+        let which = cluster.chosenName.map { "the cluster \($0)" } ?? "the cluster"
+        return CommandFailure(
+            "\(which) is not running" + (others.isEmpty ? "" : "; these are: \(others.joined(separator: ", "))"), hint: "Start it: \(cluster.command("up"))")
+    }
 
     private static func failure(_ node: Node?, _ status: Int) -> CommandFailure {
         guard let error = node?["error"], let message = error["message"].string else { return CommandFailure("the daemon answered \(status)") }

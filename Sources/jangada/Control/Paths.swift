@@ -2,11 +2,15 @@ import Glibc
 
 /// Paths as the daemon needs them, which has another working directory.
 enum Paths {
+    /// From the root, without `.`, doubled slashes and one at the end; links, and so `..`, stay as they are.
     static func absolute(_ path: String) -> String {
-        if path.hasPrefix("/") { return path }
-        guard let raw = getcwd(nil, 0) else { return path }
+        let parts = (path.hasPrefix("/") ? path : "\(workingDirectory)/\(path)").split(separator: "/").filter { $0 != "." }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    private static var workingDirectory: String {
+        guard let raw = getcwd(nil, 0) else { return "" }
         defer { free(raw) }
-        let directory = String(cString: raw)
-        return path == "." ? directory : "\(directory)/\(path)"
+        return String(cString: raw)
     }
 }

@@ -5,7 +5,7 @@ import Tree
 
 /// The story of checkout-api and order-worker: registry, image, deployment, scale, rolling update under load, and back.
 struct DemoStory: Sendable {
-    let directory: StateDirectory
+    let cluster: ClusterOptions
     let control: ControlClient
     let client: any DemoClient
     let images: String
@@ -94,7 +94,7 @@ struct DemoStory: Sendable {
         let reason = try await timeline.step("without the pull secret the pods cannot start", note: { (waiting: Node) in waiting["reason"].string ?? "" }) {
             try await waitForPullError(selector)
         }
-        timeline.detail(String((reason["message"].string ?? "").prefix(150)))
+        timeline.detail(String((reason["message"].string ?? "").prefix(400)))
         try await timeline.step("\(client.name) create secret docker-registry \(DemoNames.secret)") {
             try await client.createPullSecret(DemoNames.secret, server: registry, user: login.user, password: login.token)
             // Their back-off would end soon; fresh pods do not wait for it.
@@ -186,8 +186,8 @@ struct DemoStory: Sendable {
             throw CommandFailure("the daemon cannot be killed")
         }
         _ = try await DaemonProcess.waitForEnd(of: pid, atMost: .seconds(10))
-        let daemon = DaemonProcess(directory: directory)
-        try await daemon.waitForSocket(try daemon.start(), control)
+        let daemon = DaemonProcess(cluster)
+        try await daemon.waitForSocket(try daemon.start())
         _ = try await control.stream("/v1/ready", [:]) { _ in }
     }
 }

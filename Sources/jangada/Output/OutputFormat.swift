@@ -44,6 +44,16 @@ enum Words {
         return "\(whole / 60) min \(second < 10 ? "0" : "")\(second) s"
     }
 
+    /// `5s`, `3m`, `7h`, `12d`: how old something is, as kubectl has it for long ages.
+    static func age(_ seconds: Int64) -> String {
+        switch seconds {
+        case ..<120: "\(max(0, seconds))s"
+        case ..<7200: "\(seconds / 60)m"
+        case ..<172_800: "\(seconds / 3600)h"
+        default: "\(seconds / 86400)d"
+        }
+    }
+
     static func decimal(_ value: Double, _ digits: Int) -> String {
         let scale = (0..<digits).reduce(1.0) { scale, _ in scale * 10 }
         let rounded = Int64((value * scale).rounded())

@@ -1,0 +1,13 @@
+import Platform
+
+/// The clusters of this machine by name.
+enum ClusterNames {
+    /// Those that a daemon runs; where another user may not look, none.
+    static func running() -> [String] {
+        ClusterIndex.clusters().values.compactMap { root in
+            let directory = StateDirectory(root: root, run: "")
+            guard DaemonLock.holder(directory).isHeld, let settings = try? ClusterSettings(directory) else { return nil }
+            return settings.name
+        }.sorted()
+    }
+}
