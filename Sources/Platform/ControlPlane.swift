@@ -80,6 +80,9 @@ package final class ControlPlane: Sendable {
         podMetrics = MetricsResources(.pods, usage, store)
         let metrics = RequestMetrics(store)
         let health = HealthChecks(serviceAccountKey: tokens.publicKey) { metrics.text() }
+        health.add("log") { true }
+        // Upstream's name for what keeps the objects; a store that cannot be read is gone with its process.
+        health.add("etcd") { [store] in store.currentRevision >= 0 }
         let api = APIServer(
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,

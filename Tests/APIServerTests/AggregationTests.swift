@@ -68,7 +68,7 @@ import Tree
     @Test func requestsGoToTheServerWithTheUserInHeaders() async throws {
         let fixture = try await ServerFixture()
         try await serve(fixture) { backend in
-            let available = try await fixture.await(Self.services + "/v1.wardle.example.com") { !$1["status"]["conditions"].list.isEmpty }
+            let available = try await fixture.answer(Self.services + "/v1.wardle.example.com") { !$1["status"]["conditions"].list.isEmpty }
             let condition = available["status"]["conditions"][0]
             #expect(condition["status"].string == "True", "\(condition.jsonText)")
             #expect(condition["reason"].string == "Passed")
@@ -103,7 +103,7 @@ import Tree
             #expect(legacy["groups"].list.contains { $0["name"].string == "wardle.example.com" })
             #expect(try await fixture.send("GET", "/apis/wardle.example.com").1["preferredVersion"]["version"].string == "v1")
             #expect(try await fixture.send("GET", "/apis/wardle.example.com/v1").1["resources"].list.count == 2)
-            let index = try await fixture.await("/openapi/v3") { !$1["paths"]["apis/wardle.example.com/v1"].isNull }
+            let index = try await fixture.answer("/openapi/v3") { !$1["paths"]["apis/wardle.example.com/v1"].isNull }
             let url = index["paths"]["apis/wardle.example.com/v1"]["serverRelativeURL"].string ?? ""
             #expect(try await fixture.send("GET", url).1["info"]["title"].string == "Wardle")
             let v2 = try await fixture.send("GET", "/openapi/v2").1
@@ -123,14 +123,14 @@ import Tree
             ],
         ]
         #expect(try await fixture.send("POST", Self.services, object.jsonText).0 == 201)
-        let found = try await fixture.await(Self.services + "/v1.gone.example.com") { !$1["status"]["conditions"].list.isEmpty }
+        let found = try await fixture.answer(Self.services + "/v1.gone.example.com") { !$1["status"]["conditions"].list.isEmpty }
         let condition = found["status"]["conditions"][0]
         #expect(condition["reason"].string == "ServiceNotFound")
         #expect(condition["message"].string == "service/gone in \"default\" is not present")
         let (code, answer) = try await fixture.send("GET", "/apis/gone.example.com/v1/things")
         #expect(code == 503)
         #expect(answer.string == "service unavailable\n")
-        let local = try await fixture.await(Self.services + "/v1.apps") { !$1["status"]["conditions"].list.isEmpty }
+        let local = try await fixture.answer(Self.services + "/v1.apps") { !$1["status"]["conditions"].list.isEmpty }
         #expect(local["status"]["conditions"][0]["reason"].string == "Local")
         #expect(local["spec"]["groupPriorityMinimum"].int == 17800)
         await fixture.stop()

@@ -60,7 +60,7 @@ import Tree
             let (made, refusal) = try await fixture.send(
                 "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Self.definition(client, storage: "v1").jsonText)
             #expect(made == 201, "\(refusal.jsonText)")
-            _ = try await fixture.await(Self.path + "v2") { code, _ in code == 200 }
+            _ = try await fixture.answer(Self.path + "v2") { code, _ in code == 200 }
             let one = "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"Place\",\"metadata\":{\"name\":\"one\",\"labels\":{\"a\":\"b\"}},\"hostPort\":\"h:80\"}"
             let two = "{\"apiVersion\":\"stable.example.com/v2\",\"kind\":\"Place\",\"metadata\":{\"name\":\"two\"},\"host\":\"g\",\"port\":\"81\"}"
             #expect(try await fixture.send("POST", Self.path + "v1/namespaces/default/places", one).0 == 201)
@@ -94,12 +94,12 @@ import Tree
             let client: Node = ["url": .string("https://127.0.0.1:\(port)/convert"), "caBundle": .string(authority)]
             let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             _ = try await fixture.send("POST", definitions, Self.definition(client, storage: "v1").jsonText)
-            _ = try await fixture.await(Self.path + "v2") { code, _ in code == 200 }
+            _ = try await fixture.answer(Self.path + "v2") { code, _ in code == 200 }
             let one = "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"Place\",\"metadata\":{\"name\":\"one\"},\"hostPort\":\"h:80\"}"
             #expect(try await fixture.send("POST", Self.path + "v1/namespaces/default/places", one).0 == 201)
             let patch = "[{\"op\":\"replace\",\"path\":\"/spec/versions/0/storage\",\"value\":false},{\"op\":\"replace\",\"path\":\"/spec/versions/1/storage\",\"value\":true}]"
             #expect(try await fixture.send("PATCH", definitions + "/places.stable.example.com", patch, type: "application/json-patch+json").0 == 200)
-            let status = try await fixture.await(definitions + "/places.stable.example.com") { $1["status"]["storedVersions"].list.count == 2 }
+            let status = try await fixture.answer(definitions + "/places.stable.example.com") { $1["status"]["storedVersions"].list.count == 2 }
             #expect(status["status"]["storedVersions"] == ["v1", "v2"])
             let two = "{\"apiVersion\":\"stable.example.com/v2\",\"kind\":\"Place\",\"metadata\":{\"name\":\"two\"},\"host\":\"g\",\"port\":\"81\"}"
             #expect(try await fixture.send("POST", Self.path + "v2/namespaces/default/places", two).0 == 201)
@@ -121,7 +121,7 @@ import Tree
         try await backend.serve { port, authority in
             let client: Node = ["url": .string("https://127.0.0.1:\(port)/convert"), "caBundle": .string(authority)]
             _ = try await fixture.send("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Self.definition(client, storage: "v1").jsonText)
-            _ = try await fixture.await(Self.path + "v1") { code, _ in code == 200 }
+            _ = try await fixture.answer(Self.path + "v1") { code, _ in code == 200 }
             let one = "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"Place\",\"metadata\":{\"name\":\"one\"},\"hostPort\":\"h:80\"}"
             #expect(try await fixture.send("POST", Self.path + "v1/namespaces/default/places", one).0 == 201)
             let (code, answer) = try await fixture.send("GET", Self.path + "v2/namespaces/default/places/one")

@@ -5,8 +5,6 @@ import Transport
 import Tree
 
 @Suite struct PodSecurityTests {
-    private static let warnings = "warning"
-
     private static func pod(_ name: String, _ spec: Node = [:], container: Node = [:]) -> String {
         var own: Node = ["name": "c", "image": "i"]
         for (key, value) in container.fields { own[key] = value }
@@ -45,14 +43,16 @@ import Tree
         await fixture.stop()
     }
 
-    @Test(arguments: [
-        (["securityContext": ["privileged": true]] as Node, [:] as Node, "privileged (container \"c\" must not set securityContext.privileged=true)"),
+    static let cases: [(Node, Node, String)] = [
+        (["securityContext": ["privileged": true]], [:], "privileged (container \"c\" must not set securityContext.privileged=true)"),
         (["ports": [["containerPort": 80, "hostPort": 8080]]], [:], "hostPort (container \"c\" uses hostPort 8080)"),
         ([:], ["volumes": [["name": "v", "hostPath": ["path": "/"]]]], "hostPath volumes (volume \"v\")"),
         (["securityContext": ["capabilities": ["add": ["NET_ADMIN"]]]], [:], "non-default capabilities (container \"c\" must not include \"NET_ADMIN\" in securityContext.capabilities.add)"),
         ([:], ["securityContext": ["sysctls": [["name": "kernel.msgmax", "value": "1"]]]], "forbidden sysctls (kernel.msgmax)"),
         ([:], ["securityContext": ["seccompProfile": ["type": "Unconfined"]]], "seccompProfile (pod must not set securityContext.seccompProfile.type to \"Unconfined\")"),
-    ])
+    ]
+
+    @Test(arguments: PodSecurityTests.cases)
     func baselineRefusesWhatReachesTheHost(container: Node, spec: Node, finding: String) async throws {
         let fixture = try await Self.prepared()
         #expect(try await Self.label(fixture, ["enforce": "baseline", "enforce-version": "v1.30"]).0 == 200)

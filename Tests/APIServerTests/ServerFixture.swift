@@ -44,8 +44,8 @@ struct ServerFixture {
         _ = try await server.start()
         inside = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: ServerFixture.admin)
         let custom = CustomResources(store: store, catalog: catalog, client: inside, webhooks: webhooks)
-        let services = APIServiceController(store: store, catalog: catalog, client: inside, apis: apis)
-        background = [Task { await custom.run() }, Task { await services.run() }]
+        let registration = APIServiceController(store: store, catalog: catalog, client: inside, apis: apis)
+        background = [Task { await custom.run() }, Task { await registration.run() }]
         for name in ["default", "kube-system"] {
             _ = try await inside.create(
                 .init(group: "", version: "v1", resource: "namespaces"), namespace: "", ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]])
@@ -65,13 +65,13 @@ struct ServerFixture {
     }
 
     /// Waits for the store to say that something changed, until an answer is what it should be.
-    func await(_ method: String = "GET", _ path: String, until isGood: (Int, Node) -> Bool) async throws -> Node {
+    func answer(_ path: String, until isGood: (Int, Node) -> Bool) async throws -> Node {
         for _ in 0..<400 {
-            let (code, answer) = try await send(method, path)
+            let (code, answer) = try await send("GET", path)
             if isGood(code, answer) { return answer }
             try await Task.sleep(for: .milliseconds(25))
         }
-        return try await send(method, path).1
+        return try await send("GET", path).1
     }
 
     func stop() async {

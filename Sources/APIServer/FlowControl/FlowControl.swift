@@ -86,6 +86,9 @@ package final class FlowControl: Sendable {
         next?.fire()
     }
 
+    /// How many wait in a level.
+    func waiting(_ level: String) -> Int { state.withLock { $0[level]?.waiting.values.reduce(0) { $0 + $1.count } ?? 0 } }
+
     private func limit(_ level: FlowSchemas.Level) -> Int64 {
         let total = schemas.levels.filter { !$0.isExempt }.reduce(0) { $0 + $1.shares }
         guard total > 0 else { return seatLimit }

@@ -30,6 +30,8 @@ package struct ProxySubresource: SubresourceHandler {
         case .nodes: endpoint = try ProxySubresource.node(place, store)
         }
         let (base, tail) = ProxySubresource.split(request.http.path, tailOf: request.info)
+        try await server.admitConnect(
+            request, resource, ConnectOptions.proxy(kind == .pods ? "PodProxyOptions" : "ServiceProxyOptions", path: RequestInfo.unescape(tail[...])))
         let method = request.http.method
         let query = request.http.rawQuery.map { "?\($0)" } ?? ""
         if tail.isEmpty, method == "GET" || method == "HEAD", !Forwarder.isUpgrade(request.http) {
