@@ -1,4 +1,5 @@
 import Machinery
+import Schema
 import Synchronization
 package import Tree
 

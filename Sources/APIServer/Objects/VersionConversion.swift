@@ -15,6 +15,16 @@ package protocol VersionConversion: Sendable {
 }
 
 extension VersionConversion {
+    /// An object of one served version in another; what is no object of the resource stays.
+    func between(_ object: Node, from: ServedResource, to: ServedResource) async throws(APIError) -> Node {
+        guard from !== to, !object.isNull, object.kind == from.kind else { return object }
+        if let converter = from.converter {
+            guard let first = try await converter.convert([object], to: to.resource.gvk.apiVersion).first else { return object }
+            return first
+        }
+        return try convert(try store(object, from: from), to: to)
+    }
+
     /// Objects as they are stored (each in whatever version was current then) in the served version.
     func served(_ objects: [Node], as resource: ServedResource) async throws(APIError) -> [Node] {
         if let converter = resource.converter { return try await converter.convert(objects, to: resource.resource.gvk.apiVersion) }

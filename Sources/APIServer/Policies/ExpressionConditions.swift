@@ -1,8 +1,8 @@
-package import CEL
-package import Machinery
+import CEL
+import Machinery
 package import Store
 import Synchronization
-package import Tree
+import Tree
 
 /// Decides the match conditions of webhooks.
 package final class ExpressionConditions: MatchConditionEvaluator {

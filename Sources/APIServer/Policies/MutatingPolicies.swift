@@ -82,11 +82,7 @@ package struct MutatingPolicies: AdmissionPlugin {
                 bindings.object = try PolicyMutation(mutation, invocation.policy, invocation.match, source.matching.catalog).apply(bindings)
             }
             guard bindings.object != before else { return false }
-            var object = bindings.object
-            if invocation.match.resource !== request.resource, object.kind == invocation.match.resource.kind {
-                object = try await source.conversion.convert(try source.conversion.store(object, from: invocation.match.resource), to: request.resource)
-            }
-            request.object = object
+            request.object = try await source.conversion.between(bindings.object, from: invocation.match.resource, to: request.resource)
             return true
         } catch {
             throw PolicySource.Misconfiguration(message: error.message)

@@ -1,3 +1,4 @@
+import CEL
 import Machinery
 import Schema
 import Store
@@ -151,8 +152,7 @@ struct PolicySource: Sendable {
     }
 
     private func seen(_ object: Node, _ request: AdmissionRequest, _ match: PolicyMatching.Match) async throws(APIError) -> Node {
-        guard match.resource !== request.resource, !object.isNull, object.kind == request.resource.kind else { return object }
-        return try await conversion.convert(try conversion.store(object, from: request.resource), to: match.resource)
+        try await conversion.between(object, from: request.resource, to: match.resource)
     }
 
     private static func shown(namespace: Node) -> Node {

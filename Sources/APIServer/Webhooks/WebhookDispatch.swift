@@ -68,11 +68,6 @@ struct WebhookDispatch: Sendable {
 
     /// An object of the request in the version that the webhook wants.
     func converted(_ object: Node, from: ServedResource, to: ServedResource) async throws(APIError) -> Node {
-        guard from !== to, !object.isNull, object.kind == from.kind else { return object }
-        if let converter = from.converter {
-            guard let first = try await converter.convert([object], to: to.resource.gvk.apiVersion).first else { return object }
-            return first
-        }
-        return try conversion.convert(try conversion.store(object, from: from), to: to)
+        try await conversion.between(object, from: from, to: to)
     }
 }
