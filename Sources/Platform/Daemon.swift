@@ -45,6 +45,10 @@ package final class Daemon: Sendable {
         }
         try directory.prepare()
         lock = try DaemonLock.take(directory)
+        // SQLite's own word for it is "disk I/O error".
+        guard try FileSystem.space(directory.root).free > 1 << 20 else {
+            throw ControlFailure(507, "no space is left on the disk of \(directory.root)", hint: "Free some there and start again; nothing is lost.")
+        }
         for port in [settings.port, settings.registryPort] {
             if let busy = PortInUse(port) { throw ControlFailure(409, busy.description, hint: "--port and --registry-port choose others.") }
         }

@@ -86,7 +86,7 @@ struct DaemonProcess: Sendable {
         else { return nil }
         let lines = String(decoding: log, as: UTF8.self).split(separator: "\n").filter { !$0.hasPrefix("  ") }
         guard let last = lines.last else { return nil }
-        return last.hasPrefix("error: ") ? String(last.dropFirst(7)) : String(last)
+        return last.lowercased().hasPrefix("error: ") ? String(last.dropFirst(7)) : String(last)
     }
 
     // One older log is kept; a daemon that runs for long writes little, as nothing is logged per request.
