@@ -95,7 +95,10 @@ import Tree
         let file = try FileSystem.open(path, [.writeOnly, .create, .append])
         var size = 1 << 20
         while size > 0 {
-            do { try file.write([UInt8](repeating: 0, count: size)) } catch let failure as SystemFailure where failure.errno == ENOSPC { size /= 4 }
+            do { try file.write([UInt8](repeating: 0, count: size)) } catch {
+                guard error.errno == ENOSPC else { throw error }
+                size /= 4
+            }
         }
     }
 }

@@ -1,3 +1,4 @@
+import CEL
 import Machinery
 import Testing
 import Tree
