@@ -51,7 +51,8 @@ package struct KindTraits: Sendable {
     /// Fields, without indexes, that the table asks for and upstream's validation does not.
     package var uncheckedFields: Set<String> = []
     /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.
-    package var gracePeriod: (@Sendable (Node) -> Int64)?
+    /// `asked` is what the deletion says.
+    package var gracePeriod: (@Sendable (Node, _ asked: Int64?) -> Int64)?
     package init() {}
 }
 

@@ -121,9 +121,7 @@ extension ObjectWriter {
     /// Sets the deletion's marks; false when it is marked so already.
     private func mark(_ object: inout Node, old: Node, _ options: DeletionOptions, _ traits: KindTraits) -> Bool {
         updateFinalizers(&object, options, traits)
-        // A period of 0 (a pod that never ran, or has ended) has nothing to wait for, whatever was asked.
-        let own = traits.gracePeriod?(old) ?? 0
-        let grace = own == 0 ? 0 : max(0, options.gracePeriodSeconds ?? own)
+        let grace = max(0, traits.gracePeriod?(old, options.gracePeriodSeconds) ?? 0)
         if old.isBeingDeleted {
             // A second deletion may shorten the grace, never lengthen it.
             let left = old["metadata"]["deletionGracePeriodSeconds"].int ?? 0

@@ -10,10 +10,10 @@ package struct PodStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.returnsDeletedObject = true
-        traits.gracePeriod = { pod in
+        traits.gracePeriod = { pod, asked in
             let phase = pod["status"]["phase"].string
             if pod["spec"]["nodeName"].isEmpty || phase == "Succeeded" || phase == "Failed" { return 0 }
-            let period = pod["spec"]["terminationGracePeriodSeconds"].int ?? 0
+            let period = asked ?? pod["spec"]["terminationGracePeriodSeconds"].int ?? 0
             return period < 0 ? 1 : period
         }
         return traits

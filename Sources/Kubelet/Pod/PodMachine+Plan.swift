@@ -120,12 +120,7 @@ extension PodMachine {
 
     // MARK: - Ending
 
-    /// For so long a pod that is deleted gracefully can be read at least, however fast its containers end. Upstream's kubelet takes a second
-    /// and more, and clients rely on seeing what their deletion wrote.
-    static let farewell = Duration.milliseconds(250)
-
     mutating func decideEnding(_ now: Timestamp, _ out: inout [PodAction]) {
-        if pod.node.isBeingDeleted, deletionSeen == nil { deletionSeen = now }
         if ending == nil, hasVanished || pod.node.isBeingDeleted { ending = .deleted }
         guard ending == nil else { return }
         if let limit = pod.spec["activeDeadlineSeconds"].int {
@@ -183,8 +178,6 @@ extension PodMachine {
             isFinished = true
             out.append(.finish)
         } else if !isDeleting {
-            // Who asked for the deletion may still read what became of it.
-            if let seen = deletionSeen, pod.gracePeriod > 0, seen + PodMachine.farewell > now { return wake(at: seen + PodMachine.farewell) }
             isDeleting = true
             out.append(.delete)
         }

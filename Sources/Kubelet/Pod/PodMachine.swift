@@ -78,8 +78,6 @@ package struct PodMachine: Sendable {
     var isCleaning = false
     var isClean = false
     var isDeleting = false
-    /// When the deletion was first seen here.
-    var deletionSeen: Timestamp?
     package internal(set) var isFinished = false
     /// A regular container has started in this sandbox: its init containers are done.
     var hasBegun = false

@@ -1,4 +1,5 @@
 package import Client
+import Containers
 import Core
 import Machinery
 import Synchronization
@@ -11,6 +12,8 @@ extension Kubelet {
         case "/pods", "/pods/": json(podList)
         case "/stats/summary": json(StatsSummary.of(await stats()))
         case "/configz": json(configuration)
+        case "/metrics": NodeAnswer(contentType: MetricsText.contentType, body: Array(metrics.utf8))
+        case "/metrics/resource": NodeAnswer(contentType: MetricsText.contentType, body: Array(MetricsText.resources(await stats()).utf8))
         default: .notFound
         }
     }
@@ -28,6 +31,15 @@ extension Kubelet {
             return node
         }
         return ["kind": "PodList", "apiVersion": "v1", "metadata": [:], "items": .list(pods)]
+    }
+
+    private var metrics: String {
+        let containers = workers.reduce(0) { $0 + $1.state.withLock { $0.containers.values.count { $0.container.state.isRunning } } }
+        var text = MetricsText()
+        text.gauge("kubelet_node_name", "The node's name. The count is always 1.", [(["node": parts.node.name], "1")])
+        text.gauge("kubelet_running_pods", "Pods that have a sandbox.", [([:], "\(workers.count { $0.state.withLock { $0.sandbox != nil } })")])
+        text.gauge("kubelet_running_containers", "Containers by their state.", [(["container_state": "running"], "\(containers)")])
+        return text.text
     }
 
     private var configuration: Node {
