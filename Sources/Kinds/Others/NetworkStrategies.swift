@@ -251,6 +251,9 @@ package struct EndpointSliceStrategy: KindStrategy {
             for (step, address) in addresses.enumerated() { self.address(address, type, at.child("addresses"), step, &findings) }
             if let name = endpoint["nodeName"].string { findings.format(at.child("nodeName"), name, NameFormat.dnsSubdomain) }
             if let name = endpoint["hostname"].string { findings.format(at.child("hostname"), name, NameFormat.dnsLabel) }
+            for (step, zone) in endpoint["hints"]["forZones"].list.enumerated() {
+                findings.format(at.child("hints").child("forZones").element(step).child("name"), zone["name"].string ?? "", NameFormat.labelValue)
+            }
         }
         return findings.errors
     }
@@ -273,6 +276,7 @@ package struct EndpointSliceStrategy: KindStrategy {
             let name = port["name"].string ?? ""
             if !name.isEmpty { findings.format(path.element(index).child("name"), name, NameFormat.dnsLabel) }
             if !names.insert(name).inserted { findings.duplicate(path.element(index).child("name"), name) }
+            if let spoken = port["appProtocol"].string { findings.format(path.element(index).child("appProtocol"), spoken, NameFormat.qualifiedName) }
         }
     }
 

@@ -82,6 +82,18 @@ package struct AutoscalerStrategy: KindStrategy {
                 findings.forbidden(at.child("target").child("averageValue"), "may not set both a target raw value and a target utilization")
             }
         }
+        let (value, average) = (target["value"], target["averageValue"])
+        switch expected {
+        case "pods":
+            if average.isNull { findings.required(at.child("target").child("averageValue"), "must specify a positive target averageValue") }
+        case "object":
+            if value.isNull, average.isNull { findings.required(at.child("target").child("averageValue"), "must set either a target value or averageValue") }
+        case "external":
+            if value.isNull, average.isNull {
+                findings.required(at.child("target").child("averageValue"), "must set either a target value for metric or a per-pod target")
+            }
+        default: break
+        }
         if let share = target["averageUtilization"].int, share < 1 {
             findings.invalid(at.child("target").child("averageUtilization"), .int(share), "must be greater than 0")
         }
@@ -224,6 +236,8 @@ package struct LimitRangeStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.allowsCreateOnUpdate = true
+        // Upstream does not look at the names of limit ranges.
+        traits.nameRule = .any
         return traits
     }
 
@@ -247,8 +261,9 @@ package struct LimitRangeStrategy: KindStrategy {
         for (index, limit) in object["spec"]["limits"].list.enumerated() {
             let path = PodStrategy.specPath.child("limits").element(index)
             let type = limit["type"].string ?? ""
-            findings.format(path.child("type"), type, NameFormat.qualifiedName)
-            if type.contains("/") == false, !type.isEmpty, !["Container", "Pod", "PersistentVolumeClaim"].contains(type) {
+            let problems = NameFormat.qualifiedName(type)
+            for problem in problems { findings.invalid(path.child("type"), .string(type), problem) }
+            if problems.isEmpty, !type.contains("/"), !["Container", "Pod", "PersistentVolumeClaim"].contains(type) {
                 findings.invalid(path.child("type"), .string(type), "must be a standard limit type or fully qualified")
             }
             if !types.insert(type).inserted { findings.duplicate(path.child("type"), type) }

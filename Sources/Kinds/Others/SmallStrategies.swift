@@ -15,6 +15,30 @@ package struct PodTemplateStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] { PodTemplateRules.errors(object["template"], at: NodePath([.key("template")])) }
 }
 
+/// States of sets: some data, which stays.
+package struct ControllerRevisionStrategy: KindStrategy {
+    package init() {}
+
+    package func validate(_ object: Node) -> [FieldError] {
+        let path = NodePath([.key("data")])
+        var findings = Findings()
+        switch object["data"] {
+        case .null: findings.required(path, "data is mandatory")
+        case .map: break
+        default: findings.required(path, "data must be a valid JSON object")
+        }
+        let revision = object["revision"].int ?? 0
+        if revision < 0 { findings.invalid(NodePath([.key("revision")]), .int(revision), Findings.negative) }
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        var findings = Findings()
+        findings.immutable(NodePath([.key("data")]), object["data"], old["data"])
+        return findings.errors
+    }
+}
+
 /// Leases: durations that can run out.
 package struct LeaseStrategy: KindStrategy {
     package init() {}
@@ -55,6 +79,7 @@ package struct NodeStrategy: KindStrategy {
         var traits = KindTraits()
         // Kubelets register with their status in one write.
         traits.dropsStatusOnCreate = false
+        traits.uncheckedFields = ["spec.taints.key", "spec.taints.effect"]
         return traits
     }
 
@@ -71,7 +96,13 @@ package struct NodeStrategy: KindStrategy {
             if !problems.isEmpty { findings.invalid(at.child("value"), .string(value), problems.joined(separator: ";")) }
             if effect.isEmpty { findings.required(at.child("effect")) } else if !Findings.effects.contains(effect) { findings.notSupported(at.child("effect"), effect, Findings.effects) }
             if !seen.insert("\(effect)/\(key)").inserted {
-                findings.add(.duplicate("\(at)", taint.jsonText))
+                let shown: Node = ["Key": .string(key), "Value": .string(value), "Effect": .string(effect), "TimeAdded": taint["timeAdded"]]
+                findings.add(.duplicate("\(at)", "\(shown.jsonText): taints must be unique by key and effect pair"))
+            }
+        }
+        for field in ["capacity", "allocatable"] {
+            for (name, value) in object["status"][field].fields {
+                findings.quantity(NodePath([.key("status"), .key(field), .key(name)]), value, of: name)
             }
         }
         let networks = spec["podCIDRs"].stringList
@@ -142,6 +173,7 @@ package struct EndpointsStrategy: KindStrategy {
                 let name = port["name"].string ?? ""
                 if name.isEmpty { if ports.count > 1 { findings.required(at.child("name")) } } else { findings.format(at.child("name"), name, NameFormat.dnsLabel) }
                 for problem in NameFormat.portNumber(port["port"].int ?? 0) { findings.invalid(at.child("port"), .int(port["port"].int ?? 0), problem) }
+                if let spoken = port["appProtocol"].string { findings.format(at.child("appProtocol"), spoken, NameFormat.qualifiedName) }
             }
         }
         return findings.errors

@@ -8,6 +8,13 @@ package struct PodStrategy: KindStrategy {
 
     package var traits: KindTraits {
         var traits = KindTraits()
+        // Upstream's paths are those of the volume.
+        traits.uncheckedFields = [
+            "spec.volumes.downwardAPI.items.path", "spec.volumes.downwardAPI.items.fieldRef.fieldPath",
+            "spec.volumes.projected.sources.serviceAccountToken.path",
+            "spec.containers.livenessProbe.httpGet.httpHeaders.name", "spec.containers.readinessProbe.httpGet.httpHeaders.name",
+            "spec.containers.startupProbe.httpGet.httpHeaders.name",
+        ]
         traits.hasGeneration = true
         traits.returnsDeletedObject = true
         traits.gracePeriod = { pod, asked in
@@ -177,6 +184,30 @@ enum PodWarnings {
                 }
             }
         }
+        references(spec, path, &out)
         return out
+    }
+
+    private static func references(_ spec: Node, _ path: NodePath, _ out: inout [String]) {
+        for volume in spec["volumes"].list where !volume["projected"].isNull && volume["projected"]["sources"].isEmpty {
+            out.append("volume \(FieldError.quoted(volume["name"].string ?? "")) (Projected) has no sources provided")
+        }
+        for (index, secret) in spec["imagePullSecrets"].list.enumerated() where secret["name"].isEmpty {
+            out.append("\(path.child("imagePullSecrets").element(index).child("name")): invalid empty name \"\"")
+        }
+        for (index, constraint) in spec["topologySpreadConstraints"].list.enumerated() where constraint["labelSelector"].isNull {
+            out.append("\(path.child("topologySpreadConstraints").element(index).child("labelSelector")): a null labelSelector results in matching no pod")
+        }
+        for kind in ["podAffinity", "podAntiAffinity"] {
+            let (rules, at) = (spec["affinity"][kind], path.child("affinity").child(kind))
+            for (index, term) in rules["requiredDuringSchedulingIgnoredDuringExecution"].list.enumerated() where term["labelSelector"].isNull {
+                let place = at.child("requiredDuringSchedulingIgnoredDuringExecution").element(index)
+                out.append("\(place.child("labelSelector")): a null labelSelector results in matching no pod")
+            }
+            for (index, term) in rules["preferredDuringSchedulingIgnoredDuringExecution"].list.enumerated() where term["podAffinityTerm"]["labelSelector"].isNull {
+                let place = at.child("preferredDuringSchedulingIgnoredDuringExecution").element(index).child("podAffinityTerm")
+                out.append("\(place.child("labelSelector")): a null labelSelector results in matching no pod")
+            }
+        }
     }
 }

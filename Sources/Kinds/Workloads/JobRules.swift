@@ -91,7 +91,7 @@ enum JobRules {
         }
         let (values, at) = (codes["values"].list, path.child("values"))
         if values.isEmpty {
-            findings.invalid(at, .list(values), "at least one value is required")
+            findings.invalid(at, codes["values"], "at least one value is required")
         } else if values.count > 255 {
             findings.add(.tooMany("\(at)", actual: values.count, limit: 255))
         }
