@@ -72,6 +72,9 @@ struct CheckTests {
         #expect(problem(String(repeating: "!", count: 20000) + "true").isEmpty)
         #expect(problem(Array(repeating: "true", count: 5000).joined(separator: " && ")).isEmpty)
         #expect(!problem(String(repeating: "[", count: 3000) + "1").isEmpty)
+        for part in [".b", "[0]", " + 1", " * 1", " == 1", ".map(x, x)"] {
+            #expect(problem("dyn(1)" + String(repeating: part, count: 15_000)).contains("limit"), "\(part)")
+        }
         #expect(problem(String(repeating: "a", count: 200_000)).contains("exceeds limit"))
         for seed in 0..<3000 {
             // Words in any order crash nothing.
