@@ -73,6 +73,10 @@ extension CostEstimator {
         case "containsIP", "containsCIDR": return arguments.first.map { (containment(call, $0), nil) }
         case "validate":
             return arguments.first.map { (sizeOrUnknown($0).scaled(Cost.traversal).scaled(128 * Cost.patternLength), nil) }
+        case "sets.contains", "sets.intersects", "sets.equivalent":
+            guard arguments.count == 2 else { return nil }
+            let factor: Double = call.function == "sets.equivalent" ? 2 : 1
+            return ((sizeOrUnknown(arguments[0]) * sizeOrUnknown(arguments[1])).scaled(factor) + one, nil)
         case Operator.equals: return opaqueEquality(arguments)
         default: return nil
         }

@@ -15,6 +15,8 @@ enum RuntimePrice: Sendable {
     case wholeTree
     case addresses(prefix: Bool, parses: Bool)
     case format
+    /// The product of both sizes, and one.
+    case sets(UInt64)
 
     init(_ function: String, _ overload: String) {
         switch function {
@@ -30,6 +32,8 @@ enum RuntimePrice: Sendable {
         case "containsIP": self = .addresses(prefix: false, parses: overload == "cidr_contains_ip_string")
         case "containsCIDR": self = .addresses(prefix: true, parses: overload == "cidr_contains_cidr_string")
         case "validate": self = .format
+        case "sets.contains", "sets.intersects": self = .sets(1)
+        case "sets.equivalent": self = .sets(2)
         case Operator.equals, Operator.notEquals: self = .comparison
         default: self = RuntimePrice(overload: overload)
         }
@@ -80,6 +84,7 @@ enum RuntimePrice: Sendable {
             if isPrefix { total += Cost.scaled(first.size, Cost.traversal) + 1 }
             if parses { total += Cost.scaled(second, Cost.traversal) }
             return total
+        case .sets(let factor): return Cost.sum(Cost.product(Cost.product(first.size, second), factor), 1)
         case .format:
             return Cost.product(Cost.scaled(Cost.sum(second, 1), Cost.traversal), Cost.scaled(128, Cost.patternLength))
         }

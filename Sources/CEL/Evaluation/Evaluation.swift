@@ -9,6 +9,8 @@ final class Evaluation {
         self.limit = limit
     }
 
+    func refund(_ amount: UInt64) { cost -= min(amount, cost) }
+
     func charge(_ amount: UInt64) throws(EvaluationError) {
         let (sum, over) = cost.addingReportingOverflow(amount)
         cost = over ? .max : sum

@@ -21,15 +21,23 @@ struct Planner {
         case .list(let items, let optional):
             var steps: [Step] = []
             for item in items { steps.append(plan(item)) }
-            return ListStep(steps, optional: optional)
+            return folded(ListStep(steps, optional: optional), of: steps)
         case .map(let entries):
             var steps: [(key: Step, value: Step, isOptional: Bool)] = []
             for entry in entries { steps.append((plan(entry.key), plan(entry.value), entry.isOptional)) }
-            return MapStep(steps)
+            return folded(MapStep(steps), of: steps.flatMap { [$0.key, $0.value] })
         case .object(let type, let fields): return object(type, fields)
         case .comprehension(let loop): return comprehension(loop)
         }
     }
+
+    /// The value in place of a step whose parts are all known: a literal costs nothing, however often it is met.
+    private func folded(_ step: Step, of parts: [Step]) -> Step {
+        guard parts.allSatisfy({ $0 is ConstantStep }), let value = try? step.run(Evaluation(slots: [], limit: .max)) else { return step }
+        return ConstantStep(value)
+    }
+
+    private static let conversions: Set<String> = ["bool", "bytes", "double", "dyn", "duration", "int", "string", "timestamp", "uint"]
 
     private mutating func ident(_ expression: Expression, _ name: String) -> Step {
         if let slot = local(name) { return SlotStep(slot) }
@@ -81,12 +89,16 @@ struct Planner {
         let overloads = checked.overloads[expression.id] ?? []
         let price = RuntimePrice(function, overloads.count == 1 ? overloads[0].id : "")
         if parts.count == 2, target == nil, let operation = Planner.operations[function] {
-            return BinaryStep(plan(parts[0]), plan(parts[1]), function, price, operation)
+            let (left, right) = (plan(parts[0]), plan(parts[1]))
+            // Membership in a list that is known is not counted.
+            let isFree = function == Operator.isIn && right is ConstantStep && overloads.count == 1 && overloads[0].id == "in_list"
+            return BinaryStep(left, right, function, isFree ? .fixed(0) : price, operation)
         }
         if let step = pattern(function, parts, price) { return step }
         var steps: [Step] = []
         for part in parts { steps.append(plan(part)) }
-        return CallStep(function, overloads, steps, price)
+        let step = CallStep(function, overloads, steps, price)
+        return Planner.conversions.contains(function) && steps.count == 1 ? folded(step, of: steps) : step
     }
 
     /// Patterns that are written in the expression are compiled once.

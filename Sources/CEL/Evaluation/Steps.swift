@@ -82,7 +82,8 @@ final class IndexStep: Step, @unchecked Sendable {
         self.operand = operand
         self.key = key
         self.isOptional = isOptional
-        price = operand.isAttribute ? 1 : 2
+        // A variable as the key counts once, as the variable.
+        price = (operand.isAttribute ? 0 : 1) + (key.isAttribute ? 0 : 1)
     }
     override var isAttribute: Bool { true }
     override func run(_ evaluation: Evaluation) throws(EvaluationError) -> Value {
@@ -121,10 +122,12 @@ final class LogicStep: Step, @unchecked Sendable {
     }
 }
 
+/// `c ? a : b`. A branch that is a variable, or a part of one, is counted without the variable itself.
 final class ConditionalStep: Step, @unchecked Sendable {
     let condition: Step
     let yes: Step
     let no: Step
+    override var isAttribute: Bool { true }
     init(_ condition: Step, _ yes: Step, _ no: Step) {
         self.condition = condition
         self.yes = yes
@@ -132,7 +135,9 @@ final class ConditionalStep: Step, @unchecked Sendable {
     }
     override func run(_ evaluation: Evaluation) throws(EvaluationError) -> Value {
         guard case .bool(let value) = try condition.run(evaluation) else { throw .noOverload }
-        return try (value ? yes : no).run(evaluation)
+        let branch = value ? yes : no
+        if branch.isAttribute, !(branch is ConditionalStep) { evaluation.refund(1) }
+        return try branch.run(evaluation)
     }
 }
 
@@ -166,15 +171,30 @@ final class BinaryStep: Step, @unchecked Sendable {
         self.price = price
     }
     override func run(_ evaluation: Evaluation) throws(EvaluationError) -> Value {
-        let a = try left.run(evaluation)
-        let b = try right.run(evaluation)
-        do {
+        let a: Value
+        let b: Value
+        do throws(EvaluationError) { a = try left.run(evaluation) } catch { throw try failed(error, evaluation) }
+        do throws(EvaluationError) { b = try right.run(evaluation) } catch {
+            try evaluation.charge(price.cost(a, .failure(error)))
+            throw error
+        }
+        do throws(EvaluationError) {
             let result = try operation(a, b)
             try evaluation.charge(price.cost(a, b))
             return result
-        } catch where error.message == EvaluationError.noOverload.message {
-            throw CallStep.noSuchOverload(function, [a, b])
+        } catch {
+            if error.message == EvaluationError.noOverload.message { throw CallStep.noSuchOverload(function, [a, b]) }
+            throw error
         }
+    }
+
+    /// A left side that failed: the right one is run and counted all the same.
+    private func failed(_ error: EvaluationError, _ evaluation: Evaluation) throws(EvaluationError) -> EvaluationError {
+        if error.isOverBudget { return error }
+        var b = Value.failure(error)
+        do throws(EvaluationError) { b = try right.run(evaluation) } catch { if error.isOverBudget { return error } }
+        try evaluation.charge(price.cost(.failure(error), b))
+        return error
     }
 }
 
@@ -193,7 +213,19 @@ final class CallStep: Step, @unchecked Sendable {
     override func run(_ evaluation: Evaluation) throws(EvaluationError) -> Value {
         var values: [Value] = []
         values.reserveCapacity(arguments.count)
-        for argument in arguments { values.append(try argument.run(evaluation)) }
+        var failure: EvaluationError?
+        for argument in arguments {
+            do throws(EvaluationError) { values.append(try argument.run(evaluation)) } catch {
+                if error.isOverBudget || arguments.count > 2 { throw error }
+                failure = failure ?? error
+                values.append(.failure(error))
+            }
+        }
+        if let failure {
+            // Calls with one or two arguments are counted even when these fail.
+            try evaluation.charge(price.cost(values, .failure(failure)))
+            throw failure
+        }
         guard let overload = overloads.first(where: { $0.accepts(values) }) else { throw CallStep.noSuchOverload(function, values) }
         do {
             let result = try overload.body(values)

@@ -99,13 +99,36 @@ enum StringFormatter {
     private static func fixed(_ value: Value, _ precision: Int) throws(EvaluationError) -> String {
         let number = try number(value, "fixed-point")
         if let special = special(number) { return special }
-        return DecimalText.fixed(number, precision)
+        return grouped(DecimalText.fixed(number, precision))
     }
 
     private static func scientific(_ value: Value, _ precision: Int) throws(EvaluationError) -> String {
         let number = try number(value, "scientific")
         if let special = special(number) { return special }
-        return DecimalText.scientific(number, precision)
+        return raised(DecimalText.scientific(number, precision))
+    }
+
+    /// `1,234.5`: the form that upstream's printer gives in English.
+    private static func grouped(_ text: String) -> String {
+        let sign = text.hasPrefix("-") ? "-" : ""
+        let digits = text.dropFirst(sign.count)
+        let whole = Array(digits.prefix { $0 != "." })
+        var out = ""
+        for (index, digit) in whole.enumerated() {
+            if index > 0, (whole.count - index) % 3 == 0 { out += "," }
+            out.append(digit)
+        }
+        return sign + out + digits.dropFirst(whole.count)
+    }
+
+    /// `1.5×10⁰³` for `1.5e+03`.
+    private static func raised(_ text: String) -> String {
+        let parts = text.split(separator: "e", maxSplits: 1)
+        guard parts.count == 2 else { return text }
+        let high: [Character: Character] = [
+            "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹", "-": "⁻",
+        ]
+        return parts[0] + "×10" + String(parts[1].compactMap { high[$0] })
     }
 
     private static func binary(_ value: Value) throws(EvaluationError) -> String {

@@ -4,6 +4,8 @@ final class Expression {
     /// Where it begins in the source, in code points.
     let offset: Int
     var kind: Kind
+    /// How many nodes are above the deepest leaf: what walks need of the stack.
+    let depth: Int
 
     indirect enum Kind {
         case literal(Value)
@@ -46,6 +48,19 @@ final class Expression {
         self.id = id
         self.offset = offset
         self.kind = kind
+        depth = 1 + (Expression.parts(kind).map(\.depth).max() ?? 0)
+    }
+
+    private static func parts(_ kind: Kind) -> [Expression] {
+        switch kind {
+        case .literal, .ident: []
+        case .select(let operand, _, _): [operand]
+        case .call(let target, _, let arguments): arguments + (target.map { [$0] } ?? [])
+        case .list(let items, _): items
+        case .map(let entries): entries.flatMap { [$0.key, $0.value] }
+        case .object(_, let fields): fields.map(\.value)
+        case .comprehension(let loop): [loop.range, loop.initial, loop.condition, loop.step, loop.result]
+        }
     }
 
     /// `a.b.c` of a plain chain; nil for anything else.

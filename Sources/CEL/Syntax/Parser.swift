@@ -8,6 +8,8 @@ struct Parser {
     private var factory = ExpressionFactory()
 
     private static let deepest = 250
+    /// Of the tree: long chains of operators and selections nest without brackets.
+    private static let tallest = 800
     package static let longest = 100_000
     private static let reserved: Set<String> = [
         "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "package", "namespace", "null", "return",
@@ -125,7 +127,7 @@ struct Parser {
         while case .symbol(let symbol) = token.kind, let function = Parser.relations[symbol] {
             let offset = token.offset
             at += 1
-            left = factory.call(function, [left, try sum()], at: offset)
+            left = try bounded(factory.call(function, [left, try sum()], at: offset))
         }
         return left
     }
@@ -141,7 +143,7 @@ struct Parser {
             let function = isNext("+") ? Operator.add : Operator.subtract
             let offset = token.offset
             at += 1
-            left = factory.call(function, [left, try product()], at: offset)
+            left = try bounded(factory.call(function, [left, try product()], at: offset))
         }
         return left
     }
@@ -152,7 +154,7 @@ struct Parser {
             let function = isNext("*") ? Operator.multiply : isNext("/") ? Operator.divide : Operator.modulo
             let offset = token.offset
             at += 1
-            left = factory.call(function, [left, try unary()], at: offset)
+            left = try bounded(factory.call(function, [left, try unary()], at: offset))
         }
         return left
     }
@@ -201,7 +203,13 @@ struct Parser {
             } else {
                 return operand
             }
+            operand = try bounded(operand)
         }
+    }
+
+    private mutating func bounded(_ expression: Expression) throws(Stop) -> Expression {
+        if expression.depth > Parser.tallest { throw fail("expression recursion limit exceeded: \(Parser.tallest)", -1) }
+        return expression
     }
 
     private mutating func selection(of operand: Expression, _ offset: Int) throws(Stop) -> Expression {
