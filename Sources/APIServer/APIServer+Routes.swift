@@ -17,6 +17,7 @@ extension APIServer {
         case "/openapi/v2": try respond(request, openAPI.v2(accept: request.http.headers["accept"] ?? ""))
         case "/openapi/v3", "/openapi/v3/": try respond(request, openAPI.v3Index())
         case "/": respond(request, json: ["paths": Node(paths)])
+        case "/metrics/slis": respond(request, text: parts.health.indicators())
         case "/metrics": respond(request, text: parts.health.metrics())
         case "/openid/v1/jwks", "/.well-known/openid-configuration": try keys(request)
         default:

@@ -5,6 +5,7 @@ package import Transport
 package final class HealthChecks: Sendable {
     private let failing = Mutex<[(name: String, check: @Sendable () -> Bool)]>([])
     package let serviceAccountKey: PublicKey?
+    private let counted = Mutex<[String: [String: Int]]>([:])
     private let metricsText: @Sendable () -> String
 
     package init(serviceAccountKey: PublicKey?, metrics: @escaping @Sendable () -> String = { "" }) {
@@ -13,6 +14,27 @@ package final class HealthChecks: Sendable {
     }
 
     package func add(_ name: String, _ isHealthy: @escaping @Sendable () -> Bool) { failing.withLock { $0.append((name, isHealthy)) } }
+
+    /// /metrics/slis: how the checks stand, and how often each was found so.
+    package func indicators() -> String {
+        let checks = [("ping", { @Sendable in true })] + failing.withLock { $0 }.map { ($0.name, $0.check) }
+        var now = "# HELP kubernetes_healthcheck [STABLE] Results of health checks.\n# TYPE kubernetes_healthcheck gauge\n"
+        var total = "# HELP kubernetes_healthchecks_total [STABLE] Results of all health checks so far.\n# TYPE kubernetes_healthchecks_total counter\n"
+        for (name, check) in checks {
+            let isGood = check()
+            for type in ["healthz", "livez", "readyz"] {
+                now += "kubernetes_healthcheck{name=\"\(name)\",type=\"\(type)\"} \(isGood ? 1 : 0)\n"
+                let counts = counted.withLock { counted -> [String: Int] in
+                    counted["\(name) \(type)", default: [:]][isGood ? "success" : "error", default: 0] += 1
+                    return counted["\(name) \(type)"] ?? [:]
+                }
+                for (status, count) in counts.sorted(by: { $0.key < $1.key }) {
+                    total += "kubernetes_healthchecks_total{name=\"\(name)\",status=\"\(status)\",type=\"\(type)\"} \(count)\n"
+                }
+            }
+        }
+        return now + total
+    }
 
     package func metrics() -> String { metricsText() }
 
