@@ -34,7 +34,7 @@ enum PodTemplates {
     /// Keys in order, so that equal trees have equal hashes.
     private static func sorted(_ node: Node, _ body: (Node) -> Void) { body(ordered(node)) }
 
-    private static func ordered(_ node: Node) -> Node {
+    static func ordered(_ node: Node) -> Node {
         switch node {
         case .map(let fields): .map(Fields(fields.sorted { $0.key < $1.key }.map { ($0.key, ordered($0.value)) }))
         case .list(let items): .list(items.map(ordered))

@@ -108,6 +108,8 @@ private struct Daemon {
         return ""
     }
 
+    private var minReady: Int64 { self.set["spec"]["minReadySeconds"].int ?? 0 }
+
     private var surge: Int {
         guard set["spec"]["updateStrategy"]["type"].string != "OnDelete" else { return 0 }
         return Int(IntOrPercent.resolve(set["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"], of: 1, roundUp: true) ?? 0)
@@ -138,9 +140,11 @@ private struct Daemon {
             if here.isEmpty || (surge > 0 && living.isEmpty) { actions.append(.create(.pods, pod(on: node.name), announce: .podCreation(set))) }
             let ordered = living.sorted(by: ClusterState.olderFirst)
             let current = ordered.filter { $0.labels["controller-revision-hash"] == hash }
-            if surge > 0, ordered.count > 1, let new = current.first {
-                // The new one beside it is ready: the old one may go.
-                if PodView(new).isAvailable(minReadySeconds: set["spec"]["minReadySeconds"].int ?? 0, now: now) { for pod in ordered where pod.uid != new.uid { delete(pod) } }
+            if surge > 0, ordered.count > 1 {
+                let old = ordered.first { $0.labels["controller-revision-hash"] != hash }
+                for pod in ordered where pod.uid != current.first?.uid && pod.uid != old?.uid { delete(pod) }
+                // The old one may go when the new one beside it serves, or when it serves nobody itself.
+                if let new = current.first, let old, !PodView(old).isReady || PodView(new).isAvailable(minReadySeconds: minReady, now: now) { delete(old) }
             } else {
                 for pod in ordered.dropFirst() { delete(pod) }
             }
@@ -179,30 +183,27 @@ private struct Daemon {
         guard set["spec"]["updateStrategy"]["type"].string != "OnDelete" else { return }
         let rolling = set["spec"]["updateStrategy"]["rollingUpdate"]
         let desired = nodes.filter { shouldRun($0).run }
-        let total = Int64(desired.count)
-        var room = IntOrPercent.resolve(rolling["maxUnavailable"], of: total, roundUp: true) ?? 1
-        var overlap = IntOrPercent.resolve(rolling["maxSurge"], of: total, roundUp: true) ?? 0
-        let minReady = set["spec"]["minReadySeconds"].int ?? 0
+        let overlap = IntOrPercent.resolve(rolling["maxSurge"], of: Int64(desired.count), roundUp: true) ?? 0
+        var room = overlap > 0 ? overlap : IntOrPercent.resolve(rolling["maxUnavailable"], of: Int64(desired.count), roundUp: true) ?? 1
+        var replaced: [Node] = []
         var candidates: [Node] = []
         for node in desired {
             let living = (pods[node.name] ?? []).filter { !$0.isBeingDeleted }
-            if overlap > 0, living.count > 1 { overlap -= 1 }
             let old = living.first { $0.labels["controller-revision-hash"] != hash }
-            let available = living.contains { PodView($0).isAvailable(minReadySeconds: minReady, now: now) }
-            if !available {
-                // It serves nobody: replacing it costs nothing.
-                if let old, living.count == 1 {
-                    plan.actions.append(.delete(.pods, ObjectKey(old.namespace, old.name), DeleteOptions(uid: old.uid), announce: .podDeletion(set)))
-                }
+            let isAvailable = living.contains { PodView($0).isAvailable(minReadySeconds: minReady, now: now) }
+            if overlap > 0 {
+                if living.count > 1 { room -= 1 }
+            } else if !isAvailable {
                 room -= 1
-            } else if let old, living.count == 1 {
-                candidates.append(old)
             }
+            guard let old, living.count == 1 else { continue }
+            // One that serves nobody is replaced whatever the limits.
+            if isAvailable { candidates.append(old) } else { replaced.append(old) }
         }
-        if (IntOrPercent.resolve(rolling["maxSurge"], of: total, roundUp: true) ?? 0) > 0 {
-            for old in candidates.prefix(Int(max(0, overlap))) { plan.actions.append(.create(.pods, pod(on: Daemon.target(old)), announce: .podCreation(set))) }
-        } else {
-            for old in candidates.prefix(Int(max(0, room))) {
+        for old in replaced + candidates.prefix(Int(max(0, room))) {
+            if overlap > 0 {
+                plan.actions.append(.create(.pods, pod(on: Daemon.target(old)), announce: .podCreation(set)))
+            } else {
                 plan.actions.append(.delete(.pods, ObjectKey(old.namespace, old.name), DeleteOptions(uid: old.uid), announce: .podDeletion(set)))
             }
         }
@@ -212,7 +213,6 @@ private struct Daemon {
 
     func status(_ nodes: [Node], into plan: inout Plan) -> Node {
         var (desired, current, misscheduled, ready, updated, available) = (Int64(0), Int64(0), Int64(0), Int64(0), Int64(0), Int64(0))
-        let minReady = set["spec"]["minReadySeconds"].int ?? 0
         for node in nodes {
             let here = (pods[node.name] ?? []).sorted(by: ClusterState.olderFirst)
             guard shouldRun(node).run else {

@@ -59,11 +59,11 @@ struct Revisions {
         return owner
     }
 
-    /// What a rollback patches back.
+    /// What a rollback patches back. Keys are in order: clients compare it byte by byte with what they make of the owner.
     static func data(_ owner: Node) -> Node {
         var template = owner["spec"]["template"]
         template["$patch"] = "replace"
-        return ["spec": ["template": template]]
+        return ["spec": ["template": PodTemplates.ordered(template)]]
     }
 
     /// What pods of the update carry.
