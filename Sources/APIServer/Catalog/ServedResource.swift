@@ -1,5 +1,6 @@
 package import Machinery
 package import Schema
+import Tree
 
 /// A resource as this server serves it in one version: what discovery says of it, and where its objects are kept.
 package final class ServedResource: Sendable {
@@ -41,6 +42,16 @@ package final class ServedResource: Sendable {
     }
 
     static func head(kind: String, apiVersion: String) -> [UInt8] { Array("{\"kind\":\"\(kind)\",\"apiVersion\":\"\(apiVersion)\",".utf8) }
+
+    /// Defaults that a definition got later hold for the objects that were there before, when they are read.
+    var defaultsOnRead: Bool { isCustom && graph[resource.message].flags.contains(.defaults) }
+
+    func withDefaults(_ object: Node) -> Node {
+        guard defaultsOnRead else { return object }
+        var object = object
+        Defaulting(graph).apply(to: &object, as: resource.message)
+        return object
+    }
 
     /// Whether a stored body is in this very version.
     func isOwnVersion(_ body: [UInt8]) -> Bool { body.starts(with: head) }
@@ -89,7 +100,7 @@ package enum SelectableFields {
             SelectableField("status.podIP"), SelectableField("status.podIPs", path: ["status", "podIP"]), SelectableField("status.nominatedNodeName"),
         ],
         "events": events,
-        "events.k8s.io/events": newEvents,
+        "events.k8s.io/events": events,
         "nodes": [SelectableField("spec.unschedulable", absent: "false")],
         "namespaces": [SelectableField("status.phase"), SelectableField("name", path: ["metadata", "name"])],
         "secrets": [SelectableField("type")],
@@ -110,10 +121,4 @@ package enum SelectableFields {
         SelectableField("involvedObject.fieldPath"), SelectableField("reason"), SelectableField("reportingComponent"),
         SelectableField("source", path: ["source", "component"], otherwise: ["reportingComponent"]), SelectableField("type"),
     ]
-
-    /// The newer group has names of its own for two of them beside.
-    private static let newEvents: [SelectableField] =
-        events + [
-            SelectableField("reportingController", path: ["reportingComponent"]), SelectableField("metadata.uid"),
-        ]
 }

@@ -21,7 +21,7 @@ struct Rendering: Sendable {
 
     /// Whether records can be sent as they are (after their head, for lists and other versions).
     private var sendsStoredBytes: Bool {
-        format.encoding == .json && format.shape == .object && !format.isPretty && resource.converter == nil
+        format.encoding == .json && format.shape == .object && !format.isPretty && resource.converter == nil && !resource.defaultsOnRead
             && (resource.isStorageVersion || conversion.isRename(resource))
     }
 
@@ -34,9 +34,9 @@ struct Rendering: Sendable {
 
     /// The object in the served version.
     func served(_ record: Record) throws(APIError) -> Node {
-        if let node = converted[record] { return node }
+        if let node = converted[record] { return resource.withDefaults(node) }
         let node = try record.node()
-        return resource.isStorageVersion && !resource.isCustom ? node : try conversion.convert(node, to: resource)
+        return resource.withDefaults(resource.isStorageVersion && !resource.isCustom ? node : try conversion.convert(node, to: resource))
     }
 
     /// Asks the webhook that converts a custom resource for what cannot be sent as it is stored. Before the records are rendered.

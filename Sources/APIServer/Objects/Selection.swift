@@ -19,7 +19,7 @@ struct Selection: Sendable {
         }
         guard !fields.isEmpty else { return }
         let selector: FieldSelector
-        do { selector = try FieldSelector(parsing: fields) } catch {
+        do { selector = try FieldSelector(parsing: Selection.stored(fields, resource)) } catch {
             throw APIError.badRequest("\(error)")
         }
         for requirement in selector.requirements {
@@ -33,6 +33,12 @@ struct Selection: Sendable {
         }
         name = selector.exactValue(of: "metadata.name")
         self.fields = selector
+    }
+
+    /// The newer group of events has other names for what is stored.
+    private static func stored(_ fields: String, _ resource: ServedResource) -> String {
+        guard resource.group == "events.k8s.io" else { return fields }
+        return fields.replacing("regarding.", with: "involvedObject.").replacing("reportingController", with: "reportingComponent")
     }
 
     var isEverything: Bool { labels == nil && fields == nil && name == nil }

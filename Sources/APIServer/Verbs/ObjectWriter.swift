@@ -241,7 +241,7 @@ package final class ObjectWriter: Sendable {
     // MARK: - Shared
 
     func served(_ record: Record, _ resource: ServedResource) async throws(APIError) -> Node {
-        try await conversion.served(try record.node(), as: resource)
+        resource.withDefaults(try await conversion.served(try record.node(), as: resource))
     }
 
     func draft(_ object: Node, _ resource: ServedResource) async throws(APIError) -> Draft {
