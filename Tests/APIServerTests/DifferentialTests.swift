@@ -24,6 +24,8 @@ import Tree
         let answers = try await Self.answers(to: requests, fixture)
         for (index, request) in requests.enumerated() where !Self.known.contains(request.name) {
             let (answer, expected) = (answers[index], recorded[index])
+            // Upstream broke off the connection.
+            if expected.code == 0 { continue }
             #expect(
                 answer.digest == expected.digest && answer.code == expected.code,
                 "\(request.name): \(answer.code) \(answer.message ?? answer.body.jsonText) instead of \(expected.code) \(expected.message)")

@@ -42,7 +42,7 @@ package struct Answer: Sendable, Equatable {
 
     /// A few characters that stand for the whole answer.
     package var digest: String {
-        let text = "\(code) \(warnings) \(body.jsonText)"
+        let text = "\(code)\n\(warnings.joined(separator: "\n"))\n\(body.jsonText)"
         return String(Encoding.hex(SHA256.hash(Array(text.utf8))).prefix(10))
     }
 

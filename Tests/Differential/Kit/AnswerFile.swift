@@ -13,7 +13,7 @@ package enum AnswerFile {
 
     package static func line(_ request: Request, _ answer: Answer) -> String {
         let head = "\(request.name)\t\(answer.code)\t\(answer.digest)"
-        return request.isSwept ? head : head + "\t\(answer.message ?? "")"
+        return request.isSwept ? head : head + "\t" + (answer.message ?? "").replacing("\n", with: "\\n")
     }
 
     package static func read(_ path: String) throws -> [Recorded] {
