@@ -48,6 +48,8 @@ package struct KindTraits: Sendable {
     package var hasSpecFinalizers = false
     /// A first write cannot bring a status.
     package var dropsStatusOnCreate = true
+    /// Refusals name the kind without its group.
+    package var isRefusedWithoutGroup = false
     /// Fields, without indexes, that the table asks for and upstream's validation does not.
     package var uncheckedFields: Set<String> = []
     /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.

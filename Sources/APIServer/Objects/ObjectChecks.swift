@@ -48,7 +48,7 @@ package struct ObjectChecks: Sendable {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         if !resource.isCustom, !Self.looseGroups.contains(resource.group) { errors += ObjectMeta.finalizerErrors(object["metadata"]) }
         errors += content(object, old: nil, resource, strategy, warn)
-        try refuse(errors, resource, object.name)
+        try refuse(errors, resource, object.name, group: strategy.traits.isRefusedWithoutGroup ? "" : resource.group)
     }
 
     /// Groups whose kinds may have finalizers without a domain.
@@ -65,7 +65,7 @@ package struct ObjectChecks: Sendable {
             errors += schemaErrors(object, old: old, resource, warn)
         }
         errors += strategy.validateUpdate(object, old: old, subresource: subresource)
-        try refuse(errors, resource, object.name)
+        try refuse(errors, resource, object.name, group: strategy.traits.isRefusedWithoutGroup ? "" : resource.group)
     }
 
     /// The table says little of a field, a hook more: where both find something, the hook's words count.
@@ -87,8 +87,8 @@ package struct ObjectChecks: Sendable {
         return String(field[..<bracket])
     }
 
-    private func refuse(_ errors: [FieldError], _ resource: ServedResource, _ name: String) throws(APIError) {
+    private func refuse(_ errors: [FieldError], _ resource: ServedResource, _ name: String, group: String) throws(APIError) {
         guard !errors.isEmpty else { return }
-        throw APIError.invalid(kind: resource.kind, group: resource.group, name: name, errors: errors)
+        throw APIError.invalid(kind: resource.kind, group: group, name: name, errors: errors)
     }
 }

@@ -55,7 +55,9 @@ package struct AutoscalerStrategy: KindStrategy {
         let type = metric["type"].string ?? ""
         if type.isEmpty { findings.required(path.child("type"), "must specify a metric source type") }
         guard let expected = AutoscalerStrategy.kinds[type] else {
-            return findings.notSupported(path.child("type"), type, AutoscalerStrategy.kinds.keys.sorted())
+            // Upstream finds it twice.
+            for _ in 0..<2 { findings.notSupported(path.child("type"), type, AutoscalerStrategy.kinds.keys.sorted()) }
+            return
         }
         if metric[expected].isNull { findings.required(path.child(expected), "must populate information for the given metric source") }
         for other in AutoscalerStrategy.kinds.values.sorted() where other != expected && !metric[other].isNull {
@@ -236,9 +238,12 @@ package struct LimitRangeStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.allowsCreateOnUpdate = true
-        // Upstream does not look at the names of limit ranges.
-        traits.nameRule = .any
         return traits
+    }
+
+    /// One without a name gets one.
+    package func prepareCreate(_ object: inout Node) {
+        if object.name.isEmpty { object["metadata"]["name"] = .string(Identifier.uuid()) }
     }
 
     package func setDefaults(_ object: inout Node) {

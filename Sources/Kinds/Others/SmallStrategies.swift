@@ -185,6 +185,7 @@ package struct EventStrategy: KindStrategy {
     package init() {}
     package var traits: KindTraits {
         var traits = KindTraits()
+        traits.isRefusedWithoutGroup = true
         traits.allowsCreateOnUpdate = true
         return traits
     }
