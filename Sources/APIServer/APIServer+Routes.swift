@@ -30,13 +30,16 @@ extension APIServer {
                 try respond(request, openAPI.v3(segments.dropFirst(2).joined(separator: "/"), hash: request.first("hash")))
             case ("api", 2) where segments[1] == "v1": try resourceList(request, group: "", version: "v1")
             case ("apis", 2):
-                guard let group = discovery.group(segments[1]) else { throw APIError.pathNotFound }
+                guard let group = discovery.group(segments[1]) else { return unknown(request) }
                 respond(request, json: group)
             case ("apis", 3): try resourceList(request, group: segments[1], version: segments[2])
-            default: throw APIError.pathNotFound
+            default: unknown(request)
             }
         }
     }
+
+    /// Not even the path is known.
+    private func unknown(_ request: APIRequest) { respond(request, status: 404, text: "404 page not found\n") }
 
     /// The server that has the OpenAPI v3 document of a group version, where it is another.
     private func foreign(_ segments: [String]) -> APIServiceTable.Entry? {
@@ -87,6 +90,8 @@ extension APIServer {
 
     private func respond(_ request: APIRequest, _ document: DiscoveryDocuments.Document, contentType: String) {
         var headers = request.headers(contentType: contentType)
+        // Only what is aggregated may be kept by caches.
+        guard contentType.contains("apidiscovery") else { return request.exchange.respond(status: 200, headers: headers, body: document.body) }
         headers.remove("cache-control")
         headers.append("cache-control", "public")
         headers.append("etag", document.etag)

@@ -18,10 +18,18 @@ package struct ContinueToken: Sendable, Equatable, CustomStringConvertible {
         return Base64.encodeURL(node.json)
     }
 
+    /// Where Go's decoder gives up: at the first foreign character, or where a group of one begins.
+    private static func badOffset(_ text: String) -> Int {
+        let bytes = Array(text.utf8)
+        let foreign = bytes.firstIndex { byte in !((byte | 0x20) &- 97 < 26 || byte &- 48 < 10 || byte == 45 || byte == 95) }
+        return foreign ?? bytes.count / 4 * 4
+    }
+
     package init(parsing text: String) throws(APIError) {
-        guard let bytes = Base64.decodeURL(text), let node = try? JSONReader.read(bytes), case .map = node else {
-            throw .badRequest("continue key is not valid: \(text)")
+        guard let bytes = Base64.decodeURL(text) else {
+            throw .badRequest("continue key is not valid: illegal base64 data at input byte \(Self.badOffset(text))")
         }
+        guard let node = try? JSONReader.read(bytes), case .map = node else { throw .badRequest("continue key is not valid: \(text)") }
         guard node["v"].string == "meta.k8s.io/v1" else {
             throw .badRequest("continue key is not valid: server does not recognize this encoded version \(node["v"].string ?? "")")
         }
