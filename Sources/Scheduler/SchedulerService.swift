@@ -155,7 +155,7 @@ package final class SchedulerService: Sendable {
                 guard var current = view.get(.pods, victim.key), current.uid == victim.uid else { continue }
                 PodConditions.set(
                     &current, type: "DisruptionTarget", status: "True", reason: "PreemptionByScheduler",
-                    message: "default-scheduler: preempting to accommodate a higher priority pod", now: time.now())
+                    message: "\(pod.schedulerName): preempting to accommodate a higher priority pod", now: time.now())
                 if let condition = PodConditions.get(current, "DisruptionTarget") {
                     _ = try await view.client.patch(.pods, victim.key, .strategic, ["status": ["conditions": [condition]]], subresource: "status")
                 }

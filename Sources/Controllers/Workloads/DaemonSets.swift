@@ -14,7 +14,7 @@ package struct DaemonSets: Controller {
         [
             .own(.daemonSets, indexes: [.namespace]),
             .managed(.pods, by: .daemonSets, kind: "DaemonSet") { LabelSelector(object: $0["spec"]["selector"]) },
-            .owned(.controllerRevisions, byKind: "DaemonSet"),
+            .managed(.controllerRevisions, by: .daemonSets, kind: "DaemonSet") { LabelSelector(object: $0["spec"]["selector"]) },
             Trigger(.nodes) { change, view in
                 func facet(_ node: Node?) -> [Node] { node.map { [$0["metadata"]["labels"], $0["spec"]["taints"], $0["spec"]["unschedulable"]] } ?? [] }
                 return facet(change.old) == facet(change.new) ? [] : view.read { Array($0[.daemonSets].objects.keys) }
@@ -33,9 +33,9 @@ package struct DaemonSets: Controller {
         guard let set = state.get(.daemonSets, key), !set.isBeingDeleted, !set["spec"]["selector"].isEmpty else { return .nothing }
         let refs = ControllerRefs(set, apiVersion: "apps/v1", kind: "DaemonSet", selector: LabelSelector(object: set["spec"]["selector"]))
         let claim = refs.claim(ControllerRefs.candidates(.pods, for: set, state), .pods)
-        let owned = state.owned(.controllerRevisions, by: set.uid)
-        let revisions = Revisions(set, kind: "DaemonSet", owned: owned)
-        var plan = Plan(claim.actions)
+        let history = refs.claim(ControllerRefs.candidates(.controllerRevisions, for: set, state), .controllerRevisions)
+        let revisions = Revisions(set, kind: "DaemonSet", owned: history.objects)
+        var plan = Plan(claim.actions + history.actions)
         if let action = revisions.action { plan.actions.append(action) }
         var daemon = Daemon(set, revisions.hash, refs.reference, now)
         for pod in claim.objects { daemon.pods[Daemon.target(pod), default: []].append(pod) }

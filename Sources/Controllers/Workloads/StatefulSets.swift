@@ -14,7 +14,7 @@ package struct StatefulSets: Controller {
         [
             .own(.statefulSets, indexes: [.namespace]),
             .managed(.pods, by: .statefulSets, kind: "StatefulSet") { LabelSelector(object: $0["spec"]["selector"]) },
-            .owned(.controllerRevisions, byKind: "StatefulSet"),
+            .managed(.controllerRevisions, by: .statefulSets, kind: "StatefulSet") { LabelSelector(object: $0["spec"]["selector"]) },
             Trigger(.persistentVolumeClaims) { change, view in
                 // A claim that is there does what it should; one that goes or changes owners may be waited for.
                 if let old = change.old, let new = change.new, old.isBeingDeleted == new.isBeingDeleted, old.owners == new.owners { return [] }
@@ -39,8 +39,9 @@ package struct StatefulSets: Controller {
         let refs = ControllerRefs(set, apiVersion: "apps/v1", kind: "StatefulSet", selector: LabelSelector(object: set["spec"]["selector"]))
         let candidates = ControllerRefs.candidates(.pods, for: set, state).filter { StatefulSets.ordinal($0, of: set) != nil }
         let claim = refs.claim(candidates, .pods)
-        let revisions = Revisions(set, kind: "StatefulSet", owned: state.owned(.controllerRevisions, by: set.uid))
-        var plan = Plan(claim.actions)
+        let history = refs.claim(ControllerRefs.candidates(.controllerRevisions, for: set, state), .controllerRevisions)
+        let revisions = Revisions(set, kind: "StatefulSet", owned: history.objects)
+        var plan = Plan(claim.actions + history.actions)
         if let action = revisions.action { plan.actions.append(action) }
         let ordinals = Set(StatefulSets.ordinals(set)).union(claim.objects.compactMap { StatefulSets.ordinal($0, of: set) })
         var members = Members(set, claim.objects, revisions, refs.reference, StatefulSetClaims(set, state, ordinals: ordinals.sorted()), now)

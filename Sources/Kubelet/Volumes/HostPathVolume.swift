@@ -7,7 +7,8 @@ enum HostPathVolume {
     static func prepare(_ path: String, type: String) throws {
         let status = try FileSystem.status(path, following: true)
         switch type {
-        case "": return
+        // Container runtimes make what is missing, so pods rely on it.
+        case "": if status == nil { try FileSystem.makeDirectories(path, mode: 0o755) }
         case "DirectoryOrCreate": if status == nil { try FileSystem.makeDirectories(path, mode: 0o755) } else { try demand(status?.isDirectory, path, "directory") }
         case "FileOrCreate":
             if status == nil { _ = try FileSystem.open(path, [.writeOnly, .create], mode: 0o644) } else { try demand(status?.isRegular, path, "file") }
