@@ -83,7 +83,7 @@ struct Parser {
         if token.kind != .end {
             throw fail("Syntax error: extraneous input '\(shownToken)' expecting <EOF>", token.offset)
         }
-        return expression
+        return try bounded(expression)
     }
 
     private mutating func conditional() throws(Stop) -> Expression {
