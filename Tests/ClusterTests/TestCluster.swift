@@ -129,14 +129,15 @@ final class TestCluster: Sendable {
         try await eventually("\(replicas) replicas are ready") {
             try await api.get("/apis/apps/v1/namespaces/default/deployments/web")["status"]["readyReplicas"].int == Int64(replicas)
         }
-        var address: String?
-        try await eventually("the service has an address") {
-            address = try await api.get("/api/v1/namespaces/default/services/web")["status"]["loadBalancer"]["ingress"][0]["ip"].string
-            return address != nil
-        }
-        let host = try #require(address)
+        let service = "/api/v1/namespaces/default/services/web"
+        try await eventually("the service has an address") { try await TestCluster.address(api, service) != nil }
+        let host = try #require(try await TestCluster.address(api, service))
         try await eventually("the load balancer answers") { try await TestAPI.answers(host) }
         return host
+    }
+
+    private static func address(_ api: TestAPI, _ service: String) async throws -> String? {
+        try await api.get(service)["status"]["loadBalancer"]["ingress"][0]["ip"].string
     }
 
     /// Pods of `web` by name: uid, container id, restarts, node.
