@@ -40,7 +40,8 @@ package enum FileSystem {
             try rename(temporary, to: path)
         } catch {
             Glibc.unlink(temporary)
-            throw error
+            // In the words of whoever asked: the temporary file and its descriptor are our own affair.
+            throw SystemFailure(error.operation, path, errno: error.errno, hint: error.hint)
         }
         try synchronize(directory: parent(of: path))
     }

@@ -49,9 +49,6 @@ package final class Daemon: Sendable {
         guard try FileSystem.space(directory.root).free > 1 << 20 else {
             throw ControlFailure(507, "no space is left on the disk of \(directory.root)", hint: "Free some there and start again; nothing is lost.")
         }
-        for port in [settings.port, settings.registryPort] {
-            if let busy = PortInUse(port) { throw ControlFailure(409, busy.description, hint: "--port and --registry-port choose others.") }
-        }
         let hostAddress = "\(try NetworkBoot.plan(networkOptions).hostAddress)"
         let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["\(ranges.services.address(1))", hostAddress]))
         var options = ControlPlane.Options(location: settings.location(directory))

@@ -93,9 +93,10 @@ import Tree
         let names = (0..<2).map { _ in "t\(Identifier.suffix(6))" }
         try await TestCluster.with(name: names[0], berths: 2) { one in
             try await TestCluster.with(name: names[1], berths: 0) { two in
-                async let first = one.succeed("up")
-                async let second = two.succeed("up")
-                _ = try await (first, second)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for cluster in [one, two] { group.addTask { try await cluster.succeed("up") } }
+                    try await group.waitForAll()
+                }
                 let statuses = [try await one.status(), try await two.status()]
                 for key in ["server", "directory", "context", "pid"] { #expect(statuses[0][key] != statuses[1][key], "\(key)") }
                 #expect(statuses[0]["registry"]["address"] != statuses[1]["registry"]["address"])

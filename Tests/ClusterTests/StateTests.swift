@@ -51,18 +51,8 @@ import Tree
             let api = try cluster.api
             let filler = "\(root)/filler"
             try fill(filler)
-            // Some fit into what the database has reserved.
-            var kept: [String] = []
-            var refusal: TestAPI.Refused?
-            for index in 0..<2000 where refusal == nil {
-                do {
-                    try await api.send("POST", "/api/v1/namespaces/default/configmaps", configMap("c\(index)"))
-                    kept.append("c\(index)")
-                } catch let refused as TestAPI.Refused { refusal = refused }
-            }
-            let said = try #require(refusal)
-            #expect(said.status == 507 && said.message.contains("disk is full"), "\(said)")
-            #expect(try await api.get("/api/v1/namespaces/default/configmaps/\(kept.last ?? "")")["data"]["text"].string != nil)
+            let (kept, refusal) = try await write(to: api)
+            #expect(refusal.status == 507 && refusal.message.contains("disk is full"), "\(refusal)")
             #expect(try await cluster.status()["name"].string == "jangada")
 
             try FileSystem.unlink(filler)
@@ -81,9 +71,30 @@ import Tree
             #expect(Set(kept + ["after"]).subtracting(names) == [])
             // The disk is the owner's: it is emptied and stays.
             try await cluster.succeed("reset", "--yes")
-            #expect(try Mounts.isMountPoint(root) && FileSystem.list(root) == [])
+            #expect(try Mounts.isMountPoint(root))
+            #expect(try FileSystem.list(root) == [])
             try Mounts.unmount(root)
         }
+    }
+
+    /// Writes until it is refused; some fit into what the database has reserved.
+    private func write(to api: TestAPI) async throws -> (kept: [String], refusal: TestAPI.Refused) {
+        var kept: [String] = []
+        while true {
+            let name = "c\(kept.count)"
+            guard let refusal = try await refusal(of: name, api) else {
+                kept.append(name)
+                continue
+            }
+            return (kept, refusal)
+        }
+    }
+
+    private func refusal(of name: String, _ api: TestAPI) async throws -> TestAPI.Refused? {
+        do {
+            try await api.send("POST", "/api/v1/namespaces/default/configmaps", configMap(name))
+            return nil
+        } catch let refused as TestAPI.Refused { return refused }
     }
 
     private func configMap(_ name: String) -> String {

@@ -97,7 +97,7 @@ final class TestCluster: Sendable {
         try await succeed("build", "-t", name, "--build-arg", "VERSION=\(version)", "\(TestCluster.sources)/Images/checkout-api")
     }
 
-    /// A Deployment `web` with a volume, behind a load balancer; returns its address when it answers.
+    /// A Deployment `web`, with a claimed volume and one in memory where asked, behind a load balancer; returns its address when it answers.
     func deployWeb(replicas: Int, withVolume: Bool = false) async throws -> String {
         try await buildImage("web:1")
         let api = try api
@@ -120,8 +120,8 @@ final class TestCluster: Sendable {
                 spec:
                   terminationGracePeriodSeconds: 1
                   containers:
-                  - {name: web, image: 'web:1', ports: [{containerPort: 8080}], readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}\(withVolume ? ", volumeMounts: [{name: data, mountPath: /data}]" : "")}
-            \(withVolume ? "      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]" : "")
+                  - {name: web, image: 'web:1', ports: [{containerPort: 8080}], readinessProbe: {httpGet: {path: /readyz, port: 8080}, periodSeconds: 1}\(withVolume ? ", volumeMounts: [{name: data, mountPath: /data}, {name: scratch, mountPath: /scratch}]" : "")}
+            \(withVolume ? "      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}, {name: scratch, emptyDir: {medium: Memory}}]" : "")
             """)
         try await api.send(
             "POST", "/api/v1/namespaces/default/services",
@@ -129,14 +129,15 @@ final class TestCluster: Sendable {
         try await eventually("\(replicas) replicas are ready") {
             try await api.get("/apis/apps/v1/namespaces/default/deployments/web")["status"]["readyReplicas"].int == Int64(replicas)
         }
-        var address: String?
-        try await eventually("the service has an address") {
-            address = try await api.get("/api/v1/namespaces/default/services/web")["status"]["loadBalancer"]["ingress"][0]["ip"].string
-            return address != nil
-        }
-        let host = try #require(address)
+        let service = "/api/v1/namespaces/default/services/web"
+        try await eventually("the service has an address") { try await TestCluster.address(api, service) != nil }
+        let host = try #require(try await TestCluster.address(api, service))
         try await eventually("the load balancer answers") { try await TestAPI.answers(host) }
         return host
+    }
+
+    private static func address(_ api: TestAPI, _ service: String) async throws -> String? {
+        try await api.get(service)["status"]["loadBalancer"]["ingress"][0]["ip"].string
     }
 
     /// Pods of `web` by name: uid, container id, restarts, node.

@@ -69,8 +69,17 @@ extension ClusterSettings {
         // Chosen once: pods reach the API by the same port on another address.
         if settings.port == 0 { settings.port = try freePort(defaultPort + 100) }
         if settings.registryPort == 0 { settings.registryPort = try freePort(defaultRegistryPort + 100) }
+        // What does not work is not kept. Of a daemon that runs the ports are in use, by itself.
+        if !DaemonLock.holder(directory).isHeld { try settings.checkPorts() }
         if isNew || settings != kept { try settings.write(directory) }
         return settings
+    }
+
+    private func checkPorts() throws {
+        for (flag, port) in [("--port", port), ("--registry-port", registryPort)] {
+            guard let busy = PortInUse(port) else { continue }
+            throw ControlFailure(409, busy.description, hint: "Choose another: \(flag) \(port < 65000 ? port + 1000 : port - 1000)")
+        }
     }
 
     package func write(_ directory: StateDirectory) throws {

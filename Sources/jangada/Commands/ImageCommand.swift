@@ -40,8 +40,8 @@ struct ImageCommand: AsyncParsableCommand {
             discussion: "Example: docker save app:1 | sudo jangada image load -")
         @OptionGroup var cluster: ClusterOptions
         @OptionGroup var output: OutputOptions
-        @Option(help: "The name for an image that carries none.")
-        var name: String?
+        @Option(name: .shortAndLong, help: "The name for an image that carries none.")
+        var tag: String?
         @Argument(help: "A tar file, compressed or not; - reads standard input.", completion: .file())
         var archive: String
 
@@ -50,7 +50,7 @@ struct ImageCommand: AsyncParsableCommand {
             let path = isPiped ? try Load.spool(cluster) : Paths.absolute(archive)
             defer { if isPiped { unlink(path) } }
             var request: Node = ["path": .string(path)]
-            if let name { request["name"] = .string(name) }
+            if let tag { request["name"] = .string(tag) }
             let control = cluster.control
             let sent = request
             let result = try await Progress.show("loading") { progress in

@@ -25,7 +25,7 @@ struct KubeconfigCommand: AsyncParsableCommand {
 
     func run() async throws {
         let path = cluster.directory.adminKubeconfig
-        guard FileSystem.exists(path) else { throw CommandFailure("there is no cluster yet", hint: "Make it: sudo jangada up") }
+        guard FileSystem.exists(path) else { throw CommandFailure("there is no cluster yet", hint: "Make it: \(cluster.command("up"))") }
         let admin = try Kubeconfig(path: path)
         guard merges else { return Terminal.output.write(YAMLWriter.write(admin.node)) }
         let target = UserKubeconfig()

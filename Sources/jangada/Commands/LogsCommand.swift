@@ -23,7 +23,7 @@ struct LogsCommand: AsyncParsableCommand {
 
     func run() async throws {
         let path = cluster.directory.daemonLog
-        guard try FileSystem.status(path) != nil else { throw CommandFailure("the daemon has no log yet", hint: "Start it: sudo jangada up") }
+        guard try FileSystem.status(path) != nil else { throw CommandFailure("the daemon has no log yet", hint: "Start it: \(cluster.command("up"))") }
         let file = try FileSystem.open(path)
         let size = try file.status().size
         var offset = max(0, size - 4 << 20)

@@ -44,8 +44,7 @@ struct UpCommand: AsyncParsableCommand {
             if wasRunning {
                 try await daemon.waitForSocket(nil)
             } else {
-                let chosen = try ClusterSettings.prepare(cluster.directory, changes)
-                try checkPorts(chosen)
+                _ = try ClusterSettings.prepare(cluster.directory, changes)
                 try await daemon.waitForSocket(try daemon.start())
             }
             return try await cluster.control.stream("/v1/ready", [:]) { progress.say($0) }
@@ -87,13 +86,5 @@ struct UpCommand: AsyncParsableCommand {
         throw CommandFailure(
             "the cluster is running with \(differences.joined(separator: " and "))",
             hint: "To change that, \(cluster.command("down --keep")) first: the containers go on meanwhile.")
-    }
-
-    /// Before anything is started: the daemon's log is a worse place to read it.
-    private func checkPorts(_ settings: ClusterSettings) throws {
-        for (flag, port) in [("--port", settings.port), ("--registry-port", settings.registryPort)] {
-            guard let failure = PortInUse(port) else { continue }
-            throw CommandFailure(failure.description, hint: "Choose another: \(cluster.command("up")) \(flag) \(port < 65000 ? port + 1000 : port - 1000)")
-        }
     }
 }
