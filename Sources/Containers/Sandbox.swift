@@ -25,6 +25,8 @@ package final class Sandbox: Sendable {
         var notes: [String] = []
     }
     private let state = Mutex(State())
+    /// Set once the init has ended, or is nobody's child here and silent.
+    private let ended = Signalled<Bool>()
     /// Whether containers may live in the init's pid namespace or the shared one.
     private let sharesProcesses: Bool
 
@@ -85,7 +87,10 @@ package final class Sandbox: Sendable {
     /// Kills everything in the sandbox and removes its processes, cgroups and directories. Can be repeated until it succeeds.
     package func remove() async throws {
         state.withLock { $0.removed = true }
-        if let connection = state.withLock({ $0.connection }) { _ = try? await connection.request(JANGADA_SHUTDOWN) }
+        if let connection = state.withLock({ $0.connection }), (try? await connection.request(JANGADA_SHUTDOWN)) != nil {
+            // It ends after its containers, and then their groups are empty: better told than tried.
+            _ = await ended.wait(atMost: .milliseconds(500))
+        }
         try await cgroup.destroy()
         markLost()
         for container in containers { try container.removeFiles() }
@@ -111,6 +116,7 @@ package final class Sandbox: Sendable {
         guard let (child, token) = state.withLock({ $0.child }), (try? child.reap()) != nil else { return }
         if let loop = try? EventLoopThread.shared.get() { loop.unwatch(child.pidfd.raw, token) }
         state.withLock { $0.child = nil }
+        ended.set(true)
         markLost()
     }
 
@@ -180,14 +186,15 @@ package final class Sandbox: Sendable {
 
     /// The init is gone, and its containers' parent with it: they were told to die with it.
     private func markLost() {
-        let (first, connection, execs, quiet) = state.withLock { state in
+        let (first, connection, execs, quiet, isChild) = state.withLock { state in
             defer {
                 state.lost = true
                 state.connection = nil
                 state.execs = [:]
             }
-            return (!state.lost, state.connection, Array(state.execs.values), state.removed)
+            return (!state.lost, state.connection, Array(state.execs.values), state.removed, state.child != nil)
         }
+        if !isChild { ended.set(true) }
         guard first else { return }
         connection?.close()
         for exec in execs { exec.set(255) }

@@ -1,17 +1,20 @@
 import Glibc
-import Synchronization
 
 /// A few threads for calls that block: files, hashing, unpacking. Jobs start in the order they come; threads begin when
-/// there is work and end when there is none, so that an idle process has none.
+/// there is work and end some seconds after there is none, so that an idle process has none, and one that probes every second
+/// does not make a thread for each.
 package final class BlockingThreads: Sendable {
     package static let shared = BlockingThreads(limit: 8)
 
     private let limit: Int
-    private let state = Mutex(State())
+    private let state = Monitor(State())
+    private static let linger = Duration.seconds(5)
 
     private struct State: Sendable {
         var jobs: [@Sendable () -> Void] = []
         var running = 0
+        /// Of the running ones, those that wait for a job.
+        var idle = 0
     }
 
     package init(limit: Int) { self.limit = limit }
@@ -29,9 +32,9 @@ package final class BlockingThreads: Sendable {
     }
 
     private func submit(_ job: @escaping @Sendable () -> Void) {
-        let starts = state.withLock { state in
+        let starts = state.changeForOne { state in
             state.jobs.append(job)
-            guard state.running < limit else { return false }
+            guard state.idle < state.jobs.count, state.running < limit else { return false }
             state.running += 1
             return true
         }
@@ -54,16 +57,28 @@ package final class BlockingThreads: Sendable {
     }
 
     private func work() {
-        while true {
-            let job = state.withLock { state -> (@Sendable () -> Void)? in
-                guard !state.jobs.isEmpty else {
-                    state.running -= 1
-                    return nil
-                }
+        while let job = next() { job() }
+    }
+
+    /// Nil when nothing came for a while: the thread no longer counts then.
+    private func next() -> (@Sendable () -> Void)? {
+        var isIdle = false
+        let job = state.wait(atMost: BlockingThreads.linger) { state -> (@Sendable () -> Void)? in
+            guard state.jobs.isEmpty else {
+                if isIdle { state.idle -= 1 }
                 return state.jobs.removeFirst()
             }
-            guard let job else { return }
-            job()
+            if !isIdle { state.idle += 1 }
+            isIdle = true
+            return nil
+        }
+        if let job { return job }
+        return state.withLock { state in
+            state.idle -= 1
+            // One may have come since, counting on this thread.
+            if !state.jobs.isEmpty { return state.jobs.removeFirst() }
+            state.running -= 1
+            return nil
         }
     }
 }

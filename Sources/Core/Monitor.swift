@@ -45,6 +45,16 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
         return body(&state)
     }
 
+    /// As `change`, but wakes one waiter: for work that any of them may take.
+    package func changeForOne<Result>(_ body: (inout State) -> Result) -> Result {
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_signal(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        return body(&state)
+    }
+
     /// Sleeps until `take` returns something. It runs under the lock, now and after each `change`.
     package func wait<Result>(_ take: (inout State) -> Result?) -> Result {
         pthread_mutex_lock(mutex)

@@ -37,14 +37,24 @@ package struct Cgroup: Sendable, Equatable {
 
     /// v1 starts a cpuset empty, and an empty one takes no process.
     private func inheritCPUSet(_ mount: String) throws(SystemFailure) {
+        // Where the parent has one, as nearly always, this group alone is left.
+        if let slash = path.lastIndex(of: "/"), try inheritCPUSet("\(mount)/\(path[..<slash])", "\(mount)/\(path)") { return }
         var at = mount
         for part in path.split(separator: "/") {
             let parent = at
             at += "/\(part)"
-            for file in ["cpuset.cpus", "cpuset.mems"] where try Files.text("\(at)/\(file)").allSatisfy(\.isWhitespace) {
-                try Files.set("\(at)/\(file)", try Files.text("\(parent)/\(file)").filter { !$0.isWhitespace })
-            }
+            _ = try inheritCPUSet(parent, at)
         }
+    }
+
+    /// False where the parent has none itself.
+    private func inheritCPUSet(_ parent: String, _ at: String) throws(SystemFailure) -> Bool {
+        for file in ["cpuset.cpus", "cpuset.mems"] where try Files.text("\(at)/\(file)").allSatisfy(\.isWhitespace) {
+            let inherited = try Files.text("\(parent)/\(file)").filter { !$0.isWhitespace }
+            guard !inherited.isEmpty else { return false }
+            try Files.set("\(at)/\(file)", inherited)
+        }
+        return true
     }
 
     private func createUnified() throws(SystemFailure) {

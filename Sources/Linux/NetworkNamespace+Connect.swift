@@ -1,23 +1,25 @@
+import CLinux
 package import Core
 import Glibc
 
 extension NetworkNamespace {
     /// A TCP connection made from inside this namespace. Blocks until it stands or `seconds` have passed.
     package func connect(to address: IPAddress, port: UInt16, seconds: Int) throws(SystemFailure) -> Descriptor {
-        try run { () throws(SystemFailure) in
-            let descriptor = Descriptor(socket(address.isIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
-            guard descriptor.raw >= 0 else { throw SystemFailure("socket") }
-            var limit = timeval(tv_sec: max(1, seconds), tv_usec: 0)
-            setsockopt(descriptor.raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-            let result = address.isIPv6 ? NetworkNamespace.connect6(descriptor.raw, address, port) : NetworkNamespace.connect4(descriptor.raw, address, port)
-            guard result == 0 else {
-                // A time-out of the socket shows as a connection still being made.
-                throw SystemFailure("connect", "\(address):\(port)", errno: errno == EINPROGRESS || errno == EAGAIN ? ETIMEDOUT : errno)
-            }
-            var none = timeval()
-            setsockopt(descriptor.raw, SOL_SOCKET, SO_SNDTIMEO, &none, socklen_t(MemoryLayout<timeval>.size))
-            return descriptor
+        // A socket stays in the namespace it was made in, so that the thread has to be there for that moment only.
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let raw = jangada_socket_in_network(self.descriptor, address.isIPv6 ? AF_INET6 : AF_INET, type)
+        guard raw >= 0 else { throw SystemFailure("socket") }
+        let socket = Descriptor(raw)
+        var limit = timeval(tv_sec: max(1, seconds), tv_usec: 0)
+        setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        let result = address.isIPv6 ? NetworkNamespace.connect6(raw, address, port) : NetworkNamespace.connect4(raw, address, port)
+        guard result == 0 else {
+            // A time-out of the socket shows as a connection still being made.
+            throw SystemFailure("connect", "\(address):\(port)", errno: errno == EINPROGRESS || errno == EAGAIN ? ETIMEDOUT : errno)
         }
+        var none = timeval()
+        setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &none, socklen_t(MemoryLayout<timeval>.size))
+        return socket
     }
 
     private static func connect4(_ socket: Int32, _ address: IPAddress, _ port: UInt16) -> Int32 {

@@ -50,6 +50,16 @@ package final class Record: Sendable {
         }
     }
 
+    /// The object has moved on: what is left of this revision is for the past, which few ask about.
+    func forgetDerived() {
+        let derived = slot.withLock { objects in
+            defer { objects = [] }
+            return objects
+        }
+        // Freed here, outside the lock.
+        _ = derived
+    }
+
     /// Rough cost in memory, for the bound on history.
     var size: Int { body.count + header.count + 192 }
 }

@@ -210,6 +210,7 @@ final class WriteQueue: Sendable {
         past.drop(before: compacted)
         published.store(batch.revision, ordering: .releasing)
         hub.perform(actions, revision: batch.revision)
+        for event in batch.events { event.previous?.forgetDerived() }
         try? probe?(.published)
         garbage.withLock { garbage in
             garbage.removeFirst(removed)

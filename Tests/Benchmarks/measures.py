@@ -189,7 +189,8 @@ def api(daemon, table, tool, other, other_pids, rounds, count):
     """Ours and the other in turn, so that both meet the same machine; of each figure the median."""
     ours, theirs = [], []
     for number in range(rounds):
-        arguments = ["-n", str(count), "-namespace", f"apibench-{number}"]
+        # A server without controllers never ends a namespace, so each run has its own.
+        arguments = ["-n", str(count), "-namespace", f"apibench-{int(time.time())}-{number}"]
         ours.append(bench(tool, daemon.target, arguments, [daemon.process.pid]))
         if other:
             theirs.append(bench(tool, other, arguments, other_pids))

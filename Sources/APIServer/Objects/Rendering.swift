@@ -87,12 +87,12 @@ struct Rendering: Sendable {
         }
     }
 
-    func list(_ records: [Record], _ metadata: ListMetadata) throws(APIError) -> [[UInt8]] {
+    func list(_ records: [Record], _ metadata: ListMetadata) throws(APIError) -> [ArraySlice<UInt8>] {
         if sendsStoredBytes { return storedList(records, metadata) }
         if format.shape == .table {
             var rows: [Node] = []
             for record in records { rows.append(try served(record)) }
-            return [try encode(try table(rows, listMetadata: metadata.node))]
+            return [try encode(try table(rows, listMetadata: metadata.node))[...]]
         }
         var items: [Node] = []
         items.reserveCapacity(records.count)
@@ -108,7 +108,7 @@ struct Rendering: Sendable {
         let kind = isPartial ? "PartialObjectMetadataList" : resource.resource.listKind
         let apiVersion = isPartial ? "meta.k8s.io/\(format.shapeVersion)" : resource.resource.gvk.apiVersion
         if !isPartial, !resource.isCustom { for index in items.indices { Rendering.dropType(&items[index]) } }
-        return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": metadata.node, "items": .list(items)])]
+        return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": metadata.node, "items": .list(items)])[...]]
     }
 
     /// A list of objects that no store holds.
@@ -127,36 +127,24 @@ struct Rendering: Sendable {
         node.remove("apiVersion")
     }
 
-    private static let openBrace = [UInt8(ascii: "{")]
-    private static let comma = [UInt8(ascii: ",")]
-
-    /// The stored bytes, joined in buffers of about 256 KB: few enough for the network, small enough to start sending early.
-    private func storedList(_ records: [Record], _ metadata: ListMetadata) -> [[UInt8]] {
+    /// The stored bytes themselves with what belongs between them: nothing is copied before it is sent.
+    private func storedList(_ records: [Record], _ metadata: ListMetadata) -> [ArraySlice<UInt8>] {
         let skip = resource.storageHead.count
-        var chunks: [[UInt8]] = []
-        var chunk = ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion)
-        chunk += Array("\"metadata\":".utf8) + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
-        var size = chunk.count
-        let total = records.reduce(0) { $0 + $1.body.count + 1 }
-        chunk.reserveCapacity(min(total + size + 2, 300_000))
+        // A body without its head lacks the brace, and items of a custom resource keep their type.
+        let opening = resource.isCustom ? resource.head : [0x7B]
+        var parts: [ArraySlice<UInt8>] = []
+        parts.reserveCapacity(2 * records.count + 2)
+        var head = ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion)
+        head += Array("\"metadata\":".utf8) + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
+        if !records.isEmpty { head += opening }
+        parts.append(head[...])
+        let next = ([0x2C] + opening)[...]
         for (index, record) in records.enumerated() {
-            if index > 0 { chunk.append(0x2C) }
-            if resource.isCustom {
-                chunk += resource.head
-            } else {
-                chunk.append(0x7B)
-            }
-            chunk += resource.isCustom ? resource.rest(of: record.body) : record.body[skip...]
-            if chunk.count > 262_144 {
-                size += chunk.count
-                chunks.append(chunk)
-                chunk = []
-                chunk.reserveCapacity(min(max(total - size, 0) + 64, 300_000))
-            }
+            if index > 0 { parts.append(next) }
+            parts.append(record.body[skip...])
         }
-        chunk += [0x5D, 0x7D]
-        chunks.append(chunk)
-        return chunks
+        parts.append(([0x5D, 0x7D] as [UInt8])[...])
+        return parts
     }
 
     // MARK: - Tables

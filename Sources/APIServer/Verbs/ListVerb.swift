@@ -39,13 +39,14 @@ struct ListVerb: Sendable {
     private func selected(_ snapshot: Snapshot, _ namespace: String?, after: ListPosition?, limit: Int?, _ selection: Selection) -> Page {
         var records: [Record] = []
         var metadata = Rendering.ListMetadata(revision: snapshot.revision)
-        let all = snapshot.page(namespace: namespace, after: after, limit: nil).records
-        for record in all where selection.matches(record) {
+        snapshot.forEach(namespace: namespace, after: after) { record in
+            guard selection.matches(record) else { return true }
             if let limit, records.count == limit, let last = records.last {
                 metadata.continueToken = ListVerb.token(snapshot.revision, last.key)
-                break
+                return false
             }
             records.append(record)
+            return true
         }
         return Page(records: records, metadata: metadata)
     }

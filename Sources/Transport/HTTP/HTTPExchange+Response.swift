@@ -23,7 +23,7 @@ extension HTTPExchange {
                 exchange.outbound.endSent = true
                 connection?.sendData(exchange, ByteBuffer(bytes: body), end: true, promise: nil)
             } else {
-                exchange.push(body)
+                exchange.push(body[...])
                 exchange.requestEnd(nil)
             }
             connection?.flushSoon()
@@ -31,7 +31,7 @@ extension HTTPExchange {
     }
 
     /// A complete answer from parts that are never joined: what is not yet sent stays in the caller's arrays.
-    package func respond(status: Int, headers: HTTPHeaders = [:], chunks: [[UInt8]]) {
+    package func respond(status: Int, headers: HTTPHeaders = [:], chunks: [ArraySlice<UInt8>]) {
         answered(status)
         onLoop { exchange in
             guard exchange.outbound.phase == .waiting else { return }
@@ -67,7 +67,7 @@ extension HTTPExchange {
                     continuation.resume(throwing: TransportError.closed)
                     return
                 }
-                if !bytes.isEmpty { exchange.push(bytes) }
+                if !bytes.isEmpty { exchange.push(bytes[...]) }
                 exchange.pump()
                 exchange.connection?.flushSoon()
                 if exchange.outbound.queued == 0 {
@@ -146,11 +146,11 @@ extension HTTPExchange {
             return shared.pending
         }
         guard outbound.phase == .streaming, !pending.isEmpty else { return false }
-        for part in pending { push(part) }
+        for part in pending { push(part[...]) }
         return true
     }
 
-    private func push(_ bytes: [UInt8]) {
+    private func push(_ bytes: ArraySlice<UInt8>) {
         guard !bytes.isEmpty else { return }
         outbound.queue.append(bytes)
         outbound.queued += bytes.count
@@ -191,7 +191,8 @@ extension HTTPExchange {
         while outbound.queued > 0, buffer.readableBytes < HTTPExchange.piece {
             let chunk = outbound.queue[outbound.next]
             let count = min(chunk.count - outbound.offset, HTTPExchange.piece - buffer.readableBytes)
-            buffer.writeBytes(chunk[outbound.offset..<(outbound.offset + count)])
+            let start = chunk.startIndex + outbound.offset
+            buffer.writeBytes(chunk[start..<start + count])
             outbound.offset += count
             outbound.queued -= count
             if outbound.offset == chunk.count {

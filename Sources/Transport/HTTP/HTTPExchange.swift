@@ -57,7 +57,7 @@ package final class HTTPExchange: @unchecked Sendable {
     /// The answer's state: `waiting` for a head, `streaming` a body, `ended` (all handed to the queue, or hijacked, or gone).
     struct Outbound {
         var phase = Phase.waiting
-        var queue: [[UInt8]] = []
+        var queue: [ArraySlice<UInt8>] = []
         var next = 0
         var offset = 0
         var queued = 0
