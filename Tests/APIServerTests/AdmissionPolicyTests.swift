@@ -111,15 +111,24 @@ import Tree
         await fixture.stop()
     }
 
+    /// Specs as JSON: literals of this size are more than the compiler can tell the types of.
     @Test(arguments: [
-        (["validations": [["expression": "object.x ="]]] as Node, "spec.validations[0].expression: Invalid value: \"object.x =\": compilation failed: ERROR: <input>:1:"),
-        (["validations": [["expression": "'x'"]]], "must evaluate to bool but got string"), (["validations": []], "validations or auditAnnotations must contain at least one item"),
-        (["validations": [["expression": "params.x"]]], "undeclared reference to 'params'"), (["validations": [["expression": "variables.x"]], "variables": [["name": "if", "expression": "1"]]], "must be a valid CEL identifier"),
-        (["validations": [["expression": "true", "message": "a\nb"]]], "must not contain line breaks"), (["validations": [["expression": "true", "reason": "Nope"]]], "Unsupported value: \"Nope\""),
-        (["validations": [["expression": "true"]], "matchConditions": [["name": "a", "expression": "1"]]], "spec.matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int"),
-    ]) func definitionsAreRefused(_ spec: Node, _ expected: String) async throws {
+        (
+            #"{"validations":[{"expression":"object.x ="}]}"#,
+            "spec.validations[0].expression: Invalid value: \"object.x =\": compilation failed: ERROR: <input>:1:"
+        ), (#"{"validations":[{"expression":"'x'"}]}"#, "must evaluate to bool but got string"),
+        (#"{"validations":[]}"#, "validations or auditAnnotations must contain at least one item"),
+        (#"{"validations":[{"expression":"params.x"}]}"#, "undeclared reference to 'params'"),
+        (#"{"validations":[{"expression":"variables.x"}],"variables":[{"name":"if","expression":"1"}]}"#, "must be a valid CEL identifier"),
+        (#"{"validations":[{"expression":"true","message":"a\nb"}]}"#, "must not contain line breaks"),
+        (#"{"validations":[{"expression":"true","reason":"Nope"}]}"#, "Unsupported value: \"Nope\""),
+        (
+            #"{"validations":[{"expression":"true"}],"matchConditions":[{"name":"a","expression":"1"}]}"#,
+            "spec.matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int"
+        ),
+    ]) func definitionsAreRefused(_ text: String, _ expected: String) async throws {
         let fixture = try await ServerFixture()
-        var spec = spec
+        var spec = try JSONReader.read(Array(text.utf8))
         spec["matchConstraints"] = Self.rules(["configmaps"])
         let (code, answer) = try await post(fixture, "ValidatingAdmissionPolicy", "p", spec)
         #expect(code == 422)
