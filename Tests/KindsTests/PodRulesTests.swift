@@ -110,10 +110,10 @@ struct PodRulesTests {
     @Test func gracePeriodIsZeroForPodsThatNeverRan() throws {
         var pod = try Sample.created(pod("containers: [{name: a, image: i}]"))
         let grace = try #require(try Sample.strategy(pod).traits.gracePeriod)
-        #expect(grace(pod) == 0)
+        #expect(grace(pod, nil) == 0)
         pod["spec"]["nodeName"] = "n"
-        #expect(grace(pod) == 30)
+        #expect(grace(pod, nil) == 30)
         pod["status"]["phase"] = "Failed"
-        #expect(grace(pod) == 0)
+        #expect(grace(pod, nil) == 0)
     }
 }
