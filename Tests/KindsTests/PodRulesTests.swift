@@ -110,10 +110,14 @@ struct PodRulesTests {
     @Test func gracePeriodIsZeroForPodsThatNeverRan() throws {
         var pod = try Sample.created(pod("containers: [{name: a, image: i}]"))
         let grace = try #require(try Sample.strategy(pod).traits.gracePeriod)
-        #expect(grace(pod) == 0)
+        #expect(grace(pod, nil) == 0)
         pod["spec"]["nodeName"] = "n"
-        #expect(grace(pod) == 30)
+        #expect(grace(pod, nil) == 30)
         pod["status"]["phase"] = "Failed"
-        #expect(grace(pod) == 0)
+        #expect(grace(pod, nil) == 0)
+        #expect(grace(pod, 60) == 0, "what has ended, or never ran, has nothing to wait for")
+        pod["status"]["phase"] = "Running"
+        pod["spec"]["terminationGracePeriodSeconds"] = 0
+        #expect(grace(pod, 60) == 60, "the deletion's own word counts")
     }
 }
