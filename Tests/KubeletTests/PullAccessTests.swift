@@ -119,6 +119,10 @@ import Tree
             let target = try #require(node.store["built:1"]).target
             try node.store.set(["\(built.withDefaultTag)"], to: target)
             #expect(try await may(node, built, []))
+            // Also when a pod has pulled the same image from somewhere private: this name is not from there.
+            _ = try await node.pull(try bench.reference("private"), secrets: [try bench.secret("1", bench.token)])
+            #expect(try await may(try bench.node(), built, []))
+            #expect(try await may(node, try bench.reference("private"), []) == false)
             _ = try await node.pull(try bench.reference("open"), secrets: [])
             #expect(try await may(node, try bench.reference("open"), []))
         }

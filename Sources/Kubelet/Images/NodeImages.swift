@@ -37,8 +37,9 @@ package final class NodeImages: Sendable {
         records = PullRecords(file: "\(store.content.root)/pulls.json")
         for name in records.interrupted {
             // The pull may have been all but recorded: then nobody's right to the image is known.
-            let image = (try? ImageReference(image: name)).flatMap { record($0) }.flatMap { try? store.manifest(of: $0.target) }
-            records.settle(name, image: image?.manifest.config.digest)
+            let reference = try? ImageReference(image: name)
+            let image = reference.flatMap { record($0) }.flatMap { try? store.manifest(of: $0.target) }
+            records.settle(name, of: reference?.name ?? name, image: image?.manifest.config.digest)
         }
     }
 

@@ -66,10 +66,11 @@ final class PullRecords: Sendable {
     var interrupted: [String] { state.withLock { $0.intents.keys.sorted() } }
 
     /// The end of an interrupted pull: the image that is here under that name, if one is, was pulled by somebody unknown.
-    func settle(_ name: String, image: ContentDigest?) {
+    func settle(_ name: String, of repository: String, image: ContentDigest?) {
         change { state in
             state.intents[name] = nil
-            if let image, state.images["\(image)"] == nil { state.images["\(image)"] = [:] }
+            guard let image, state.images["\(image)"]?[repository] == nil else { return }
+            state.images["\(image)", default: [:]][repository] = .secrets([])
         }
     }
 
@@ -102,11 +103,12 @@ final class PullRecords: Sendable {
         }
     }
 
+    /// A name that no pod's pull has brought is the machine's own, whatever pods have pulled the same image as: names appear here by
+    /// pulls, which are recorded, and by root's hand.
     func access(to image: ContentDigest, as name: String, of repository: String) -> Access {
         state.withLock { state in
             if state.isBlind { return .secrets([]) }
-            guard let names = state.images["\(image)"] else { return state.intents[name] == nil ? .everyone : .secrets([]) }
-            return names[repository] ?? .secrets([])
+            return state.images["\(image)"]?[repository] ?? (state.intents[name] == nil ? .everyone : .secrets([]))
         }
     }
 
