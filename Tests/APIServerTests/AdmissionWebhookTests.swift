@@ -216,7 +216,8 @@ import Tree
             try await hook.install(fixture, Self.url(port, authority))
             #expect(try await fixture.send("DELETE", Self.configurations + "validatingwebhookconfigurations/hook.example.com").0 == 200)
         }
-        #expect(backend.documents.isEmpty)
+        // The server's own writes may have been asked about meanwhile.
+        #expect(!backend.documents.contains { $0["request"]["kind"]["group"].string == "admissionregistration.k8s.io" })
         await fixture.stop()
     }
 }
