@@ -76,7 +76,7 @@ struct WatchVerb: Sendable {
         let ended = OneShot()
         request.exchange.onClose { ended.fire() }
         stream.onEnd { ended.fire() }
-        while ContinuousClock.now < deadline {
+        while ContinuousClock.now < deadline, !Task.isCancelled {
             let wait = min(deadline - ContinuousClock.now, query.allowsBookmarks ? bookmarkInterval : lifetime)
             if await ended.fired(within: wait) { break }
             if query.allowsBookmarks, ContinuousClock.now < deadline, let progress = subscription.progress {
@@ -252,7 +252,11 @@ final class OneShot: Sendable {
             return state.fired
         }
         if already { sleep.cancel() }
-        await sleep.value
+        await withTaskCancellationHandler {
+            await sleep.value
+        } onCancel: {
+            sleep.cancel()
+        }
         return state.withLock { $0.fired }
     }
 }
