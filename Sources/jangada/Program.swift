@@ -8,7 +8,8 @@ enum Program {
         SandboxEntry.runIfAsked()
         // A reader that goes away (`| head`) ends a write with EPIPE, which is handled, not the process.
         signal(SIGPIPE, SIG_IGN)
-        Task {
+        // Detached: this thread never serves the main actor.
+        Task.detached {
             await run()
             exit(EXIT_SUCCESS)
         }
@@ -17,7 +18,7 @@ enum Program {
         while true { pause() }
     }
 
-    private static func run() async {
+    private nonisolated static func run() async {
         do {
             var command = try Jangada.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
