@@ -26,6 +26,8 @@ import Testing
                 try Shell.run("\(tool) push -q \(trust) $(cat \(path)/id) docker://\(image):\(tag)")
                 try Shell.run("\(tool) rmi -a -f > \(path)/out && \(tool) pull -q \(trust) \(image):\(tag) > \(path)/out")
             }
+            // What is there already would not be asked for.
+            try Shell.run("\(tool) rmi -a -f > \(path)/out")
             try Shell.run("\(tool) pull -q --signature-policy \(path)/policy.json --authfile \(path)/auth \(image):tls 2> \(path)/err", fails: true)
             #expect(String(decoding: try FileSystem.readFile("\(path)/err"), as: UTF8.self).contains("unknown authority"))
             #expect(fixture.repositories["meu-registry/hello"]?.tags.keys.sorted() == ["plain", "tls"])
