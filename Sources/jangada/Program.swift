@@ -8,7 +8,7 @@ enum Program {
         SandboxEntry.runIfAsked()
         // A reader that goes away (`| head`) ends a write with EPIPE, which is handled, not the process.
         signal(SIGPIPE, SIG_IGN)
-        // Detached: this thread never serves the main actor.
+        // Detached: main belongs to the main actor, whose queue nobody serves here.
         Task.detached {
             await run()
             exit(EXIT_SUCCESS)
