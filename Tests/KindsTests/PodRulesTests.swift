@@ -64,7 +64,7 @@ struct PodRulesTests {
         ),
         (
             "containers: [{name: a, image: i}], restartPolicy: Sometimes",
-            ["spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\""]
+            ["spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\""]
         ),
         (
             "containers: [{name: a, image: i}], hostNetwork: true, dnsPolicy: None",
@@ -72,13 +72,14 @@ struct PodRulesTests {
         ),
         (
             "containers: [{name: a, image: i}], topologySpreadConstraints: [{maxSkew: 0, topologyKey: z, whenUnsatisfiable: DoNotSchedule}]",
-            ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than 0"]
+            ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero"]
         ),
         ("containers: [{name: a, image: i, livenessProbe: {httpGet: {port: 80, httpHeaders: [{name: X, value: ''}]}}}]", []),
         ("containers: [{name: a, image: i, env: [{name: E, value: ''}]}]", []),
     ])
     func whatIsWrongIsSaidInUpstreamsWords(spec: String, errors: [String]) throws {
-        #expect(try Sample.errors(pod(spec)) == errors)
+        let found = try Sample.errors(pod(spec))
+        #expect(found == errors)
     }
 
     @Test func onlyAFewFieldsOfAPodMayChange() throws {

@@ -79,7 +79,7 @@ import Tree
         case .scalar(let scalar):
             let form = scalar.openAPI
             if let definition = form.definition { return "#\(definition)" }
-            let values = rules.enumValues.compactMap(\.string)
+            let values = rules.enumValues.compactMap(\.string).sorted()
             return (form.type ?? "any") + (form.format.map { ":\($0)" } ?? "") + (values.isEmpty ? "" : "(\(values.joined(separator: "|")))")
         }
     }
