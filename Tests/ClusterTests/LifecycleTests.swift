@@ -69,7 +69,8 @@ import Tree
             // The counts of before the end may still be in the status.
             try await eventually("its pod runs elsewhere") {
                 let status = try await cluster.api.get("/apis/apps/v1/namespaces/default/deployments/web")["status"]
-                return try await status["readyReplicas"].int == 3 && Set(cluster.pods().values.map(\.node)).count == 2
+                let places = Set(try await cluster.pods().values.map(\.node))
+                return status["readyReplicas"].int == 3 && places.count == 2
             }
             try await eventually("the load balancer answers") { try await TestAPI.answers(address) }
         }
