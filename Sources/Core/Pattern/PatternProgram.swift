@@ -101,7 +101,7 @@ struct PatternProgram: Sendable {
         var position = begin
         while true {
             if found == nil { add(0, position, position, text, &current, &stack) }
-            if current.list.isEmpty { break }
+            if current.list.isEmpty, found != nil { break }
             following.clear()
             step: for (pc, start) in current.list {
                 switch code[pc] {
