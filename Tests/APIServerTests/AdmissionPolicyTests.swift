@@ -3,7 +3,7 @@ import Testing
 import Tree
 
 /// Policies written in expressions, enforced by a real API server.
-@Suite struct AdmissionPolicyTests {
+@Suite(.serialized) struct AdmissionPolicyTests {
     private static let maps = "/api/v1/namespaces/default/configmaps"
     private static let group = "/apis/admissionregistration.k8s.io/v1/"
 
@@ -151,7 +151,7 @@ import Tree
             [
                 [
                     "patchType": "ApplyConfiguration",
-                    "applyConfiguration": ["expression": "Object{metadata: Object.metadata{labels: {'by': 'policy', 'name': object.metadata.name}}}"],
+                    "applyConfiguration": ["expression": "Object{metadata: Object.metadata{labels: {'by': 'policy', 'name': string(object.metadata.name)}}}"],
                 ],
                 [
                     "patchType": "JSONPatch",

@@ -16,9 +16,9 @@ struct LibraryTests {
     ]) func strings(_ text: String, _ expected: String) throws { #expect(try EvaluationTests.run(text) == expected) }
 
     @Test(arguments: [
-        ("'%s %d %s'.format([dyn('a'), 2, true])", "a 2 true"), ("'%.2f'.format([3.14159])", "3.14"), ("'%f'.format([2.0])", "2.000000"), ("'%.0f'.format([2.5])", "2"),
-        ("'%e'.format([1234.5])", "1.234500×10⁰³"), ("'%x %X'.format([dyn(255), 'ab'])", "ff 6162"), ("'%o %b'.format([8, 5])", "10 101"), ("'%%'.format([])", "%"),
-        ("'%s'.format([[1, 'a']])", nil), ("'%s'.format([[1, 2]])", "[1, 2]"), ("'%s'.format([{'b': 1, 'a': 2}])", "{a: 2, b: 1}"), ("'%s'.format([1.5])", "1.5"),
+        ("'%s %d %s'.format(['a', 2, true])", "a 2 true"), ("'%.2f'.format([3.14159])", "3.14"), ("'%f'.format([2.0])", "2.000000"), ("'%.0f'.format([2.5])", "2"),
+        ("'%e'.format([1234.5])", "1.234500×10⁰³"), ("'%x %X'.format([255, 'ab'])", "ff 6162"), ("'%o %b'.format([8, 5])", "10 101"), ("'%%'.format([])", "%"),
+        ("'%s'.format([[1, 'a']])", "[1, a]"), ("['%s'.format([1]), 1]", nil), ("'%s'.format([[1, 2]])", "[1, 2]"), ("'%s'.format([{'b': 1, 'a': 2}])", "{a: 2, b: 1}"), ("'%s'.format([1.5])", "1.5"),
         ("'%s'.format([duration('90s')])", "90s"), ("'%d'.format([1, 2])", "1"), ("'%d %d'.format([1])", "error: index 1 out of range"),
         ("'%d'.format(['a'])", "error: error during formatting: decimal clause can only be used on integers, was given string"), ("'%.3e'.format([0.000123456])", "1.235×10⁻⁰⁴"),
         ("'%.1f'.format([0.05])", "0.1"), ("'%.3f'.format([1e21])", "1,000,000,000,000,000,000,000.000"), ("'%.2f'.format([-0.004])", "-0.00"),

@@ -37,8 +37,8 @@ struct ExpressionRuleTests {
     }
 
     private static let rules = #"""
-        {"type":"object","x-kubernetes-validations":[{"rule":"self.metadata.name != 'forbidden'","reason":"FieldValueForbidden","fieldPath":".metadata.name"}],
-         "properties":{"metadata":{"type":"object","properties":{"name":{"type":"string"}}},"spec":{"type":"object",
+        {"type":"object","x-kubernetes-validations":[{"rule":"self.metadata.name != 'forbidden'","reason":"FieldValueForbidden","fieldPath":".spec"}],
+         "properties":{"spec":{"type":"object",
            "x-kubernetes-validations":[
              {"rule":"!has(self.min) || !has(self.max) || self.min <= self.max","message":"min above max"},
              {"rule":"!has(self.count) || self.count < 10","messageExpression":"'count is ' + string(self.count)","fieldPath":".count"}],
@@ -73,7 +73,7 @@ struct ExpressionRuleTests {
 
     @Test func reasonAndPathReachTheFinding() throws {
         let found = try errors("{}", name: "forbidden").errors
-        #expect(found.map(\.description) == ["metadata.name: Forbidden: failed rule: self.metadata.name != 'forbidden'"])
+        #expect(found.map(\.description) == ["spec: Forbidden: failed rule: self.metadata.name != 'forbidden'"])
         #expect(found.first?.type == .forbidden)
     }
 

@@ -189,7 +189,7 @@ struct Checker {
         var element: CELType?
         for (index, item) in items.enumerated() {
             visit(item)
-            element = join(item, element, unwrapped(item, isOptional: optional.contains(index)))
+            element = join(element, unwrapped(item, isOptional: optional.contains(index)))
         }
         types[expression.id] = .list(element ?? mapping.fresh())
     }
@@ -199,9 +199,9 @@ struct Checker {
         var value: CELType?
         for entry in entries {
             visit(entry.key)
-            key = join(entry.key, key, type(entry.key))
+            key = join(key, type(entry.key))
             visit(entry.value)
-            value = join(entry.value, value, unwrapped(entry.value, isOptional: entry.isOptional))
+            value = join(value, unwrapped(entry.value, isOptional: entry.isOptional))
         }
         types[expression.id] = .map(key ?? mapping.fresh(), value ?? mapping.fresh())
     }
@@ -214,11 +214,10 @@ struct Checker {
         return found
     }
 
-    private mutating func join(_ item: Expression, _ before: CELType?, _ now: CELType) -> CELType {
+    private mutating func join(_ before: CELType?, _ now: CELType) -> CELType {
         guard let before else { return now }
-        if mapping.fit(before, now) { return TypeMapping.mostGeneral(before, now) }
-        report("expected type '\(mapping.substitute(before, toDyn: true))' but found '\(mapping.substitute(now, toDyn: true))'", item.offset)
-        return .error
+        // Literals of several types are refused later, but for those that are formatted.
+        return mapping.fit(before, now) ? TypeMapping.mostGeneral(before, now) : .dyn
     }
 
     private mutating func object(_ expression: Expression, _ name: String, _ fields: [Expression.Field]) {

@@ -1,33 +1,63 @@
 import Core
 
-/// Arguments written in the expression that can never be read: durations, times and patterns.
-enum LiteralCheck {
+/// What literals get wrong that types do not say: arguments that can never be read (durations, times, patterns), and elements of
+/// several types.
+struct LiteralCheck {
+    private let checked: CheckedExpression
+    private let source: Source
+    private var issues: [ExpressionIssue] = []
+    /// Within arguments of `format`, which may be of any types.
+    private var isFormatted = false
+
     static func run(_ checked: CheckedExpression, _ source: Source) throws(CompilationError) {
-        var issues: [ExpressionIssue] = []
-        walk(checked.root, source, &issues)
-        if !issues.isEmpty { throw CompilationError(issues) }
+        var check = LiteralCheck(checked: checked, source: source)
+        check.walk(checked.root)
+        if !check.issues.isEmpty { throw CompilationError(check.issues) }
     }
 
-    private static func walk(_ expression: Expression, _ source: Source, _ issues: inout [ExpressionIssue]) {
+    private init(checked: CheckedExpression, source: Source) {
+        self.checked = checked
+        self.source = source
+    }
+
+    private mutating func walk(_ expression: Expression) {
         switch expression.kind {
         case .literal, .ident: break
-        case .select(let operand, _, _): walk(operand, source, &issues)
+        case .select(let operand, _, _): walk(operand)
         case .call(let target, let function, let arguments):
-            if let target { walk(target, source, &issues) }
-            for argument in arguments { walk(argument, source, &issues) }
-            if let text = argument(of: function, target, arguments), case .literal(.string(let value)) = text.kind, !isReadable(function, value) {
+            let outer = isFormatted
+            if function == "format" { isFormatted = true }
+            if let target { walk(target) }
+            for argument in arguments { walk(argument) }
+            isFormatted = outer
+            if let text = LiteralCheck.argument(of: function, target, arguments), case .literal(.string(let value)) = text.kind,
+                !LiteralCheck.isReadable(function, value)
+            {
                 issues.append(ExpressionIssue("invalid \(function) argument", at: text.offset, in: source))
             }
-        case .list(let items, _): for item in items { walk(item, source, &issues) }
+        case .list(let items, let optional):
+            for item in items { walk(item) }
+            same(items.enumerated().map { ($0.element, optional.contains($0.offset)) })
         case .map(let entries):
             for entry in entries {
-                walk(entry.key, source, &issues)
-                walk(entry.value, source, &issues)
+                walk(entry.key)
+                walk(entry.value)
             }
-        case .object(_, let fields): for field in fields { walk(field.value, source, &issues) }
-        case .comprehension(let loop):
-            for part in [loop.range, loop.initial, loop.condition, loop.step, loop.result] { walk(part, source, &issues) }
+            same(entries.map { ($0.key, false) })
+            same(entries.map { ($0.value, $0.isOptional) })
+        case .object(_, let fields): for field in fields { walk(field.value) }
+        case .comprehension(let loop): for part in [loop.range, loop.initial, loop.condition, loop.step, loop.result] { walk(part) }
         }
+    }
+
+    private mutating func same(_ items: [(Expression, isOptional: Bool)]) {
+        if isFormatted { return }
+        func type(_ item: (Expression, isOptional: Bool)) -> CELType {
+            let found = checked.type(item.0)
+            return item.isOptional ? found.optionalValue ?? found : found
+        }
+        guard let first = items.first.map(type), let other = items.first(where: { type($0) != first }) else { return }
+        issues.append(ExpressionIssue("expected type '\(first)' but found '\(type(other))'", at: other.0.offset, in: source))
     }
 
     private static func argument(of function: String, _ target: Expression?, _ arguments: [Expression]) -> Expression? {

@@ -101,7 +101,6 @@ struct PatternProgram: Sendable {
         var position = begin
         while true {
             if found == nil { add(0, position, position, text, &current, &stack) }
-            // None open here does not mean none later: an assertion may hold further on.
             if current.list.isEmpty, found != nil { break }
             following.clear()
             step: for (pc, start) in current.list {
