@@ -14,10 +14,9 @@ extension StoreError {
         case .tooLarge: return .tooLarge("etcdserver: request is too large")
         case .overloaded: return .tooManyRequests("too many requests, please try again later", retryAfter: 1)
         case .full(let failure):
-            // 507 has no reason of upstream's; clients branch on the code and on Retry-After.
+            // 507 has no reason of upstream's. No Retry-After: kubectl would try again for a minute and say nothing, where a person has to act.
             return APIError(
-                code: 507, reason: "InsufficientStorage", message: "the datastore is full: \(failure.message); free space on its disk and try again",
-                details: .init(retryAfterSeconds: 5))
+                code: 507, reason: "InsufficientStorage", message: "the datastore is full: \(failure.message); free space on its disk and try again")
         case .expired: return APIError.expired("The resourceVersion for the provided list is too old.")
         case .future(let current): return StoreError.tooLarge(current: current)
         case .closed: return .serviceUnavailable("the server is shutting down")
