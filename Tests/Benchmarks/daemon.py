@@ -104,12 +104,11 @@ class Daemon:
     # MARK: What it costs
 
     def inits(self):
-        """The pods' first processes: ours by their run directory or executable, parents of the pods' processes."""
-        own = os.stat(self.binary).st_ino
+        """The pods' first processes: those that log below the run directory. Other clusters may run the same program."""
         found = []
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
-                if int(name) != self.process.pid and os.stat(f"/proc/{name}/exe").st_ino == own:
+                if os.readlink(f"/proc/{name}/fd/1").startswith(self.run + "/containers/"):
                     found.append(int(name))
             except OSError:
                 continue
