@@ -78,7 +78,7 @@ extension APIServer {
     private func list(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let query = try ListQuery(request, resource)
-        let page = try ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query)
+        let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         try await rendering.prepare(page.records)
         let chunks = try rendering.list(page.records, page.metadata)
         request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
@@ -267,7 +267,7 @@ extension APIServer {
         let query = try ListQuery(request, resource)
         let (options, isDryRun) = try await deletionOptions(request)
         if isDryRun { context.options.isDryRun = true }
-        let page = try ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query)
+        let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         for record in page.records {
             do {
                 _ = try await parts.writer.delete(resource, namespace: record.key.namespace, name: record.key.name, options, context)

@@ -244,11 +244,11 @@ private final class InProcessWatch: WatchSink {
 
     private func translate(_ event: WatchEvent) async throws(APIError) -> ObjectEvent? {
         if event.record.isDeletion {
-            guard event.previous.map(selection.matches) ?? true else { return nil }
+            guard event.previous.map({ selection.matches($0) }) ?? true else { return nil }
             return .deleted(try await node(event.record))
         }
         let now = selection.matches(event.record)
-        let before = event.previous.map(selection.matches) ?? false
+        let before = event.previous.map { selection.matches($0) } ?? false
         if now { return before ? .modified(try await node(event.record)) : .added(try await node(event.record)) }
         guard before, let previous = event.previous else { return nil }
         var last = try await node(previous)

@@ -26,7 +26,7 @@ package struct ObjectHeader: Sendable {
         return out
     }
 
-    private static func text(_ node: Node) -> String? {
+    static func text(_ node: Node) -> String? {
         switch node {
         case .string(let value): value
         case .bool(let value): value ? "true" : "false"

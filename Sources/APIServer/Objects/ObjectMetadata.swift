@@ -22,12 +22,17 @@ enum ObjectMetadata {
         }
     }
 
-    static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
-        try checkCreate(&object, resource, namespace: namespace)
+    /// The last check of a creation: a refusal by a policy comes first.
+    static func checkUnversioned(_ object: inout Node) throws(APIError) {
         if object["metadata"]["resourceVersion"].string.map({ !$0.isEmpty && $0 != "0" }) ?? false {
             throw APIError.badRequest("resourceVersion should not be set on objects to be created")
         }
-        for field in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
+        object["metadata"].remove("resourceVersion")
+    }
+
+    static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
+        try checkCreate(&object, resource, namespace: namespace)
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
         let prefix = object["metadata"]["generateName"].string ?? ""
         if object.name.isEmpty, !prefix.isEmpty {
             // Upstream keeps generated names at 63 characters.

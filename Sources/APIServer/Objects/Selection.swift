@@ -8,6 +8,10 @@ struct Selection: Sendable {
     var fields: FieldSelector?
     /// One object only, by its name: found without a scan.
     var name: String?
+    /// Of custom resources: their fields are read from the object, since every version has its own and definitions change.
+    private var customFields: [SelectableField] = []
+    /// Whether fields of a version are asked for that only a webhook can tell.
+    private(set) var needsConversion = false
 
     init() {}
 
@@ -33,6 +37,10 @@ struct Selection: Sendable {
         }
         name = selector.exactValue(of: "metadata.name")
         self.fields = selector
+        if resource.isCustom, selector.requirements.contains(where: { !$0.field.hasPrefix("metadata.") }) {
+            customFields = resource.selectableFields
+            needsConversion = resource.converter != nil
+        }
     }
 
     /// The newer group of events has other names for what is stored.
@@ -43,21 +51,23 @@ struct Selection: Sendable {
 
     var isEverything: Bool { labels == nil && fields == nil && name == nil }
 
-    func matches(_ record: Record) -> Bool {
+    /// `seen` gives the object in the version asked for, where that takes more than its bytes.
+    func matches(_ record: Record, _ seen: ((Record) -> Node?)? = nil) -> Bool {
         if let name, record.key.name != name { return false }
         guard labels != nil || fields != nil else { return true }
         let header = ObjectHeader(record.header)
         if let labels, !labels.matches({ header.label($0) }) { return false }
-        if let fields {
-            return fields.matches { field in
-                switch field {
-                case "metadata.name": record.key.name
-                case "metadata.namespace": record.key.namespace
-                default: header.field(field) ?? ""
-                }
+        guard let fields else { return true }
+        let object = customFields.isEmpty ? Node.null : (seen.map { $0(record) } ?? (try? record.node())) ?? .null
+        return fields.matches { field in
+            switch field {
+            case "metadata.name": return record.key.name
+            case "metadata.namespace": return record.key.namespace
+            default:
+                guard let custom = customFields.first(where: { $0.name == field }) else { return header.field(field) ?? "" }
+                return ObjectHeader.text(custom.path.reduce(object) { $0[$1] }) ?? custom.absent
             }
         }
-        return true
     }
 
     /// Of an object that no store holds: it has names and labels alone.

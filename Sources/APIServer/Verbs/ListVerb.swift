@@ -35,6 +35,23 @@ struct ListVerb: Sendable {
         return selected(snapshot, namespace, after: position.after, limit: limit, query.selection)
     }
 
+    /// The same for any selection: fields that only a webhook can tell are looked at after it was asked.
+    func page(_ resource: ServedResource, namespace: String, _ query: ListQuery, _ rendering: Rendering) async throws(APIError) -> Page {
+        guard query.selection.needsConversion else { return try page(resource, namespace: namespace, query) }
+        var open = query
+        open.selection.fields = nil
+        open.limit = 0
+        var page = try page(resource, namespace: namespace, open)
+        try await rendering.prepare(page.records)
+        page.records = page.records.filter { query.selection.matches($0) { try? rendering.served($0) } }
+        page.metadata.remaining = nil
+        if query.limit > 0, page.records.count > query.limit {
+            page.records.removeLast(page.records.count - query.limit)
+            if let last = page.records.last { page.metadata.continueToken = ListVerb.token(page.metadata.revision, last.key) }
+        }
+        return page
+    }
+
     /// Walks on until enough match. With selectors the number that remains is not told, as upstream does not know it either.
     private func selected(_ snapshot: Snapshot, _ namespace: String?, after: ListPosition?, limit: Int?, _ selection: Selection) -> Page {
         var records: [Record] = []

@@ -101,6 +101,7 @@ package final class ObjectWriter: Sendable {
             try checks.validate(object, resource, strategy, warn: context.warn)
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
+            try ObjectMetadata.checkUnversioned(&object)
             for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             if context.options.isDryRun {
                 _ = try charge?.commands(for: request)

@@ -26,9 +26,11 @@ struct WatchVerb: Sendable {
             }
             do { snapshot = try store.snapshot(of: resource.collection) } catch { throw error.apiError(resource, name: "") }
             start(request, rendering)
-            let present = snapshot.page(namespace: namespace).records.filter { query.selection.matches($0) }
+            var present = snapshot.page(namespace: namespace).records
+            if !query.selection.needsConversion { present = present.filter { query.selection.matches($0) } }
             // The stream is open: what goes wrong now is an event of it.
             do throws(APIError) { try await rendering.prepare(present) } catch { stream.fail(error) }
+            if query.selection.needsConversion { present = present.filter { query.selection.matches($0) { try? rendering.served($0) } } }
             for record in present { stream.send("ADDED", record) }
             rendering.converted.removeAll()
             if query.sendInitialEvents == true { stream.sendBookmark(snapshot.revision, initialEventsEnd: true) }
@@ -185,8 +187,9 @@ final class WatchStream: WatchSink {
             send(event.kind == .create ? "ADDED" : event.kind == .put ? "MODIFIED" : "DELETED", event.record)
             return
         }
-        let before = event.previous.map(selection.matches) ?? false
-        let now = !event.record.isDeletion && selection.matches(event.record)
+        let seen: ((Record) -> Node?)? = selection.needsConversion ? { [rendering] in try? rendering.served($0) } : nil
+        let before = event.previous.map { selection.matches($0, seen) } ?? false
+        let now = !event.record.isDeletion && selection.matches(event.record, seen)
         switch (before, now) {
         case (false, true): send("ADDED", event.record)
         case (true, true): send("MODIFIED", event.record)
