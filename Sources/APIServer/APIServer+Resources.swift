@@ -29,7 +29,10 @@ extension APIServer {
                 return try await handler.handle(request, resource, self)
             }
         }
-        if let words = APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] { request.warn(words) }
+        if let words = APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
+            request.warn(words)
+            request.audit?.annotate("k8s.io/deprecated", "true")
+        }
         if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         if info.name.isEmpty, info.verb == "update" || info.verb == "patch" { throw APIError.methodNotAllowed }
         switch info.verb {
@@ -81,7 +84,7 @@ extension APIServer {
         let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         try await rendering.prepare(page.records)
         let chunks = try rendering.list(page.records, page.metadata)
-        request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+        request.answer(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
     }
 
     private func watch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -95,6 +98,7 @@ extension APIServer {
     func context(_ request: APIRequest) throws(APIError) -> WriteContext {
         let options = try WriteOptions(request)
         var context = WriteContext(user: request.user, options: options) { request.warn($0) }
+        if let audit = request.audit { context.annotate = { audit.annotate($0, $1) } }
         context.optionsObject = options.node(request.info.verb, stated: request.first("fieldManager"), validation: request.first("fieldValidation"))
         return context
     }
@@ -104,6 +108,7 @@ extension APIServer {
         var object = try await RequestBody.object(
             request, resource.canonical, resource.resource.gvk, context.options.fieldValidation, allowsProtobuf: !resource.isCustom)
         parts.writer.checks.setDefaults(&object, resource)
+        request.audit?.requestObject(object)
         return object
     }
 
@@ -144,6 +149,7 @@ extension APIServer {
         let context = try context(request)
         let bytes = try await RequestBody.read(request)
         let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: !resource.isCustom)
+        request.audit?.requestText(patch.configuration)
         let info = request.info
         if patch.kind == .apply {
             try strict(patch, context)
@@ -210,6 +216,7 @@ extension APIServer {
         if !bytes.isEmpty {
             // Clients send the options in the version of the resource's own group too: the kind alone counts.
             body = try optionsBody(bytes, RequestBody.mediaType(request))
+            request.audit?.requestText(body)
         }
         let options = try DeletionOptions(body) { request.first($0) }
         return (options, body["dryRun"].stringList.contains("All"))
@@ -238,7 +245,9 @@ extension APIServer {
             try await rendering.prepare([record])
             let object = try rendering.served(record)
             guard !parts.writer.strategy(resource).traits.returnsDeletedObject else { return respond(request, body: try rendering.object(record), rendering) }
-            respond(request, body: try plain(rendering).object(APIServer.success(resource, object)), rendering)
+            let status = APIServer.success(resource, object)
+            request.audit?.responseStatus(status)
+            respond(request, body: try plain(rendering).object(status), rendering)
         case .marked(let record):
             try await rendering.prepare([record])
             respond(request, body: try rendering.object(record), rendering)
@@ -277,13 +286,13 @@ extension APIServer {
         }
         try await rendering.prepare(page.records)
         let chunks = try rendering.list(page.records, page.metadata)
-        request.exchange.respond(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+        request.answer(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
     }
 
     // MARK: - Answers
 
     func respond(_ request: APIRequest, status: Int = 200, body: [UInt8], _ rendering: Rendering) {
-        request.exchange.respond(status: status, headers: request.headers(contentType: rendering.format.contentType), body: body)
+        request.answer(status: status, headers: request.headers(contentType: rendering.format.contentType), body: body)
     }
 
     func respond(_ request: APIRequest, _ written: Written, _ rendering: Rendering) async throws(APIError) {

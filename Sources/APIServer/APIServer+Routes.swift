@@ -91,15 +91,15 @@ extension APIServer {
     private func respond(_ request: APIRequest, _ document: DiscoveryDocuments.Document, contentType: String) {
         var headers = request.headers(contentType: contentType)
         // Only what is aggregated may be kept by caches.
-        guard contentType.contains("apidiscovery") else { return request.exchange.respond(status: 200, headers: headers, body: document.body) }
+        guard contentType.contains("apidiscovery") else { return request.answer(status: 200, headers: headers, body: document.body) }
         headers.remove("cache-control")
         headers.append("cache-control", "public")
         headers.append("etag", document.etag)
         headers.append("vary", "Accept")
         if request.http.headers["if-none-match"] == document.etag {
-            request.exchange.respond(status: 304, headers: headers, body: [])
+            request.answer(status: 304, headers: headers, body: [])
         } else {
-            request.exchange.respond(status: 200, headers: headers, body: document.body)
+            request.answer(status: 200, headers: headers, body: document.body)
         }
     }
 
@@ -108,9 +108,9 @@ extension APIServer {
         headers.append("etag", "\"\(document.hash)\"")
         headers.append("vary", "Accept")
         if request.http.headers["if-none-match"] == "\"\(document.hash)\"" {
-            request.exchange.respond(status: 304, headers: headers, body: [])
+            request.answer(status: 304, headers: headers, body: [])
         } else {
-            request.exchange.respond(status: 200, headers: headers, body: document.body)
+            request.answer(status: 200, headers: headers, body: document.body)
         }
     }
 

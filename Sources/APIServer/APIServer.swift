@@ -24,12 +24,14 @@ package final class APIServer: HTTPHandler {
         package var aggregation: AggregatedAPIs?
         package var metrics: RequestMetrics?
         package var flowControl: FlowControl?
+        package var audit: AuditLog?
 
         package init(
             store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
             conversion: any VersionConversion, subresources: [String: any SubresourceHandler], virtuals: [String: any VirtualResource] = [:],
-            health: HealthChecks, aggregation: AggregatedAPIs? = nil, metrics: RequestMetrics? = nil, flowControl: FlowControl? = nil
+            health: HealthChecks, aggregation: AggregatedAPIs? = nil, metrics: RequestMetrics? = nil, flowControl: FlowControl? = nil, audit: AuditLog? = nil
         ) {
+            self.audit = audit
             self.flowControl = flowControl
             self.metrics = metrics
             self.aggregation = aggregation
@@ -67,10 +69,16 @@ package final class APIServer: HTTPHandler {
         parts.metrics?.began(labels)
         defer { parts.metrics?.ended(labels, code: exchange.status, after: .now - began) }
         var request = APIRequest(exchange: exchange, info: info, query: query, user: .anonymous, auditID: auditID)
+        var trail: AuditTrail?
+        defer { trail?.completed(exchange.status, isLongRunning: labels.isLong) }
         do {
-            let user = try impersonated(try parts.authenticators.authenticate(http), http)
+            let asking = try authenticated(request)
+            trail = self.trail(request, asking)
+            trail?.received(isLongRunning: labels.isLong, exchange)
+            request = APIRequest(exchange: exchange, info: info, query: query, user: asking, auditID: auditID, flow: nil, audit: trail)
+            let user = try impersonated(asking, http, trail)
             let flow = parts.flowControl?.match(user, info)
-            request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow)
+            request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow, audit: trail)
             // What stays open has its seat only while it is being opened, which takes no time here.
             let isCounted = flow != nil && !labels.isLong
             if isCounted, let flow, let control = parts.flowControl, await !control.enter(flow) { return refuseForNow(request) }
@@ -86,14 +94,17 @@ package final class APIServer: HTTPHandler {
     private func refuseForNow(_ request: APIRequest) {
         var headers = request.headers(contentType: "text/plain; charset=utf-8")
         headers.append("retry-after", "1")
-        request.exchange.respond(status: 429, headers: headers, body: Array("Too many requests, please try again later.\n".utf8))
+        request.answer(status: 429, headers: headers, body: Array("Too many requests, please try again later.\n".utf8))
     }
 
     // MARK: - May they
 
     func authorize(_ request: APIRequest) throws(APIError) {
         let asked = Attributes(user: request.user, info: request.info)
-        guard !parts.authorizer.allows(asked) else { return }
+        let reason = parts.authorizer.permission(asked)
+        request.audit?.annotate("authorization.k8s.io/decision", reason == nil ? "forbid" : "allow")
+        request.audit?.annotate("authorization.k8s.io/reason", reason ?? "")
+        guard reason == nil else { return }
         throw APIServer.refusal(asked)
     }
 
@@ -103,7 +114,7 @@ package final class APIServer: HTTPHandler {
     }
 
     /// `Impersonate-User` and its companions: allowed to whom RBAC grants the verb `impersonate`.
-    private func impersonated(_ user: UserInfo, _ http: HTTPRequest) throws(APIError) -> UserInfo {
+    private func impersonated(_ user: UserInfo, _ http: HTTPRequest, _ trail: AuditTrail?) throws(APIError) -> UserInfo {
         guard let name = http.headers["impersonate-user"], !name.isEmpty else {
             if http.headers.contains("impersonate-group") || http.headers.contains("impersonate-uid") {
                 throw APIError.badRequest("requested [{Group  }] without impersonating a user")
@@ -135,6 +146,7 @@ package final class APIServer: HTTPHandler {
             target.extra[key, default: []].append(field.value)
         }
         if target.name != "system:anonymous", !target.groups.contains("system:authenticated") { target.groups.append("system:authenticated") }
+        trail?.impersonates(target, "")
         return target
     }
 
@@ -149,20 +161,21 @@ package final class APIServer: HTTPHandler {
         if error.code >= 500, error.code != 504 {
             log.warning("request failed", metadata: ["path": "\(request.info.path)", "verb": "\(request.info.verb)", "error": "\(error.message)"])
         }
+        request.audit?.responseStatus(error.status)
         let body: [UInt8]
         switch format.encoding {
         case .protobuf: body = (try? ProtobufCodec(parts.catalog.canonical).encodeObject(error.status)) ?? JSONWriter.write(error.status)
         case .yaml: body = YAMLWriter.write(error.status)
         case .json: body = format.isPretty ? JSONWriter.writePretty(error.status) : JSONWriter.write(error.status)
         }
-        request.exchange.respond(status: error.code, headers: headers, body: body)
+        request.answer(status: error.code, headers: headers, body: body)
     }
 
     func respond(_ request: APIRequest, status: Int = 200, text: String, contentType: String = "text/plain; charset=utf-8") {
-        request.exchange.respond(status: status, headers: request.headers(contentType: contentType), body: Array(text.utf8))
+        request.answer(status: status, headers: request.headers(contentType: contentType), body: Array(text.utf8))
     }
 
     func respond(_ request: APIRequest, status: Int = 200, json node: Node) {
-        request.exchange.respond(status: status, headers: request.headers(contentType: "application/json"), body: JSONWriter.write(node))
+        request.answer(status: status, headers: request.headers(contentType: "application/json"), body: JSONWriter.write(node))
     }
 }

@@ -18,6 +18,7 @@ package struct ClusterSettings: Sendable, Equatable {
     package var registryPort = ClusterSettings.defaultRegistryPort
     package var nodes = 1
     package var durability = Durability.durable
+    package var api = APIServerOptions()
 
     package init() {}
 

@@ -22,6 +22,9 @@ package final class ControlPlane: Sendable {
         package var furtherHosts: [String] = []
         package var advertisedAddress = "127.0.0.1"
         package var advertisedPort: Int?
+        /// What was chosen about the API server, and where files of its own are; nil for none.
+        package var api = APIServerOptions()
+        package var directory: StateDirectory?
         package init(location: Store.Location) { self.location = location }
     }
 
@@ -36,6 +39,7 @@ package final class ControlPlane: Sendable {
     let issuer: any CertificateIssuer
     private let services: ServiceAllocation
     private let webhooks: WebhookClient
+    private let audit: (log: AuditLog, webhook: AuditWebhook?)?
     private let aggregation: AggregatedAPIs
     private let authentication: ExtensionAuthentication.Trust
     private let background = Mutex<[Task<Void, Never>]>([])
@@ -49,6 +53,7 @@ package final class ControlPlane: Sendable {
         let conversion = BuiltInConversion()
         let tokens = ServiceAccountTokens(key: pki.serviceAccountKey, store: store)
         self.options = options
+        audit = try options.directory.flatMap { try AuditSetup.make(options.api, $0) }
         guard let services = ServiceAllocation(cidr: options.serviceCIDR, store: store) else {
             throw APIError.badRequest("the range of service addresses \(options.serviceCIDR) is not an IPv4 prefix of 8 to 30 bits")
         }
@@ -79,7 +84,7 @@ package final class ControlPlane: Sendable {
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
         let metrics = RequestMetrics(store)
-        let health = HealthChecks(serviceAccountKey: tokens.publicKey) { metrics.text() }
+        let health = HealthChecks(serviceAccountKey: tokens.publicKey) { [audit] in metrics.text() + (audit?.log.metrics() ?? "") }
         health.add("log") { true }
         // Upstream's name for what keeps the objects; a store that cannot be read is gone with its process.
         health.add("etcd") { [store] in store.currentRevision >= 0 }
@@ -88,7 +93,7 @@ package final class ControlPlane: Sendable {
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
                 virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation,
-                metrics: metrics, flowControl: FlowControl(store)))
+                metrics: metrics, flowControl: FlowControl(store), audit: audit?.log))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
@@ -129,6 +134,7 @@ package final class ControlPlane: Sendable {
     package func start() async throws -> [String] {
         let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"), webhooks: webhooks)
         custom.load()
+        if let webhook = audit?.webhook { Task { await webhook.run() } }
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
         try await ExtensionAuthentication(client: client(as: "system:apiserver"), authentication).ensure()
@@ -138,7 +144,7 @@ package final class ControlPlane: Sendable {
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
         let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
-        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
+        background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }
@@ -149,6 +155,7 @@ package final class ControlPlane: Sendable {
     package func stop() async {
         for task in background.withLock({ $0 }) { task.cancel() }
         await server.shutdown()
+        await audit?.log.close()
         store.close()
     }
 }

@@ -53,6 +53,8 @@ package final class Daemon: Sendable {
         let pki = try ClusterPKI.load(directory.pki, names: .init(addresses: ["\(ranges.services.address(1))", hostAddress]))
         var options = ControlPlane.Options(location: settings.location(directory))
         options.port = settings.port
+        options.api = settings.api
+        options.directory = directory
         options.serviceCIDR = "\(ranges.services)"
         // Pods come in by the cluster's own link; with port 0 the two would differ.
         if settings.port != 0 { options.furtherHosts = [hostAddress] }

@@ -33,6 +33,9 @@ package struct StateDirectory: Sendable {
     package var settings: String { "\(root)/settings.json" }
     /// Written by the cluster's owner; read when the daemon starts.
     package var scheduler: String { "\(root)/scheduler.yaml" }
+    /// The audit policy, written by the cluster's owner.
+    package var audit: String { "\(root)/audit.yaml" }
+    package var auditLog: String { "\(root)/audit/audit.log" }
     package var daemonLog: String { "\(root)/daemon.log" }
     /// Held by the daemon as long as it lives; its pid is in it.
     package var lock: String { "\(root)/daemon.lock" }

@@ -22,7 +22,7 @@ struct ServerFixture {
 
     static let admin = UserInfo(name: "admin", groups: ["system:masters", "system:authenticated"])
 
-    init() async throws {
+    init(audit: AuditLog? = nil) async throws {
         store = try Store(.memory)
         let catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
@@ -39,7 +39,7 @@ struct ServerFixture {
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: AuthenticatorChain([Everybody()]), authorizer: authorizer,
                 conversion: conversion, subresources: [:],
-                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store)))
+                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store), audit: audit))
         server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: api)
         _ = try await server.start()
         inside = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: ServerFixture.admin)
@@ -52,9 +52,11 @@ struct ServerFixture {
         }
     }
 
-    func send(_ method: String, _ path: String, _ body: String? = nil, type: String = "application/json", accept: String? = nil) async throws -> (Int, Node) {
+    func send(_ method: String, _ path: String, _ body: String? = nil, type: String = "application/json", accept: String? = nil, audit: String? = nil, headers more: [(String, String)] = []) async throws -> (Int, Node) {
         var headers = HTTPHeaders()
         headers.append("content-type", type)
+        if let audit { headers.append("audit-id", audit) }
+        for (name, value) in more { headers.append(name, value) }
         if let accept { headers.append("accept", accept) }
         let request = HTTPClientRequest(
             method, HTTPEndpoint(isTLS: false, host: "127.0.0.1", port: server.port ?? 0), path, headers: headers,

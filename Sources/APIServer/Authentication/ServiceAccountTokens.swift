@@ -49,18 +49,19 @@ package final class ServiceAccountTokens: Authenticator {
 
     package func issue(
         namespace: String, name: String, uid: String, audiences: [String], lifetime: Int64, binding: Binding? = nil, node: (name: String, uid: String)? = nil
-    ) throws(APIError) -> (token: String, expiry: Timestamp) {
+    ) throws(APIError) -> (token: String, expiry: Timestamp, id: String) {
         let now = time.now()
+        let id = Identifier.uuid()
         let expiry = now + .seconds(lifetime)
         var own: Node = ["namespace": .string(namespace), "serviceaccount": ["name": .string(name), "uid": .string(uid)]]
         if let binding { own[binding.kind.lowercased()] = ["name": .string(binding.name), "uid": .string(binding.uid)] }
         if let node { own["node"] = ["name": .string(node.name), "uid": .string(node.uid)] }
         let claims: Node = [
             "aud": Node(audiences.isEmpty ? [ServiceAccountTokens.issuer] : audiences), "exp": .int(expiry.seconds), "iat": .int(now.seconds),
-            "nbf": .int(now.seconds), "iss": .string(ServiceAccountTokens.issuer), "jti": .string(Identifier.uuid()),
+            "nbf": .int(now.seconds), "iss": .string(ServiceAccountTokens.issuer), "jti": .string(id),
             "sub": .string("system:serviceaccount:\(namespace):\(name)"), "kubernetes.io": own,
         ]
-        do { return (try JWT.sign(JSONWriter.write(claims), key: key), expiry) } catch {
+        do { return (try JWT.sign(JSONWriter.write(claims), key: key), expiry, id) } catch {
             throw APIError.internalError("the token could not be signed: \(error)")
         }
     }

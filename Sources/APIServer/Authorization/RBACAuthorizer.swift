@@ -10,6 +10,8 @@ package final class RBACAuthorizer: Sendable {
     fileprivate struct Grant: Sendable {
         /// Empty for the whole cluster.
         let namespace: String
+        /// For the audit log: by which binding of what to whom.
+        let origin: String
         let rules: [PolicyRule]
     }
 
@@ -34,13 +36,16 @@ package final class RBACAuthorizer: Sendable {
     }
 
     /// Whether the user may; masters always may.
-    package func allows(_ asked: Attributes) -> Bool {
-        if asked.user.isMaster { return true }
-        var allowed = false
-        forEachGrant(of: asked.user, in: asked.namespace) { rules in
-            if !allowed { allowed = rules.contains { $0.allows(asked) } }
+    package func allows(_ asked: Attributes) -> Bool { permission(asked) != nil }
+
+    /// Why the user may, as upstream words it; nil when not. Empty where the words would tell nothing.
+    package func permission(_ asked: Attributes) -> String? {
+        if asked.user.isMaster || nodes.allows(asked) { return "" }
+        var found: String?
+        forEachGrant(of: asked.user, in: asked.namespace) { grant in
+            if found == nil, grant.rules.contains(where: { $0.allows(asked) }) { found = "RBAC: allowed by \(grant.origin)" }
         }
-        return allowed || nodes.allows(asked)
+        return found
     }
 
     /// All the rules that hold for a user in a namespace ("" for the cluster), for SelfSubjectRulesReview and escalation checks.
@@ -49,14 +54,14 @@ package final class RBACAuthorizer: Sendable {
             return [PolicyRule(verbs: ["*"], groups: ["*"], resources: ["*"]), PolicyRule(verbs: ["*"], paths: ["*"])]
         }
         var out: [PolicyRule] = []
-        forEachGrant(of: user, in: namespace) { out += $0 }
+        forEachGrant(of: user, in: namespace) { out += $0.rules }
         return out
     }
 
-    private func forEachGrant(of user: UserInfo, in namespace: String, _ body: ([PolicyRule]) -> Void) {
+    private func forEachGrant(of user: UserInfo, in namespace: String, _ body: (Grant) -> Void) {
         let current = upToDate()
         func visit(_ grants: [Grant]?) {
-            for grant in grants ?? [] where grant.namespace.isEmpty || grant.namespace == namespace { body(grant.rules) }
+            for grant in grants ?? [] where grant.namespace.isEmpty || grant.namespace == namespace { body(grant) }
         }
         visit(current.byUser[user.name])
         for group in user.groups { visit(current.byGroup[group]) }
@@ -94,15 +99,21 @@ package final class RBACAuthorizer: Sendable {
 extension RBACAuthorizer.Index {
     fileprivate mutating func add(_ binding: Node, _ rules: [PolicyRule]?) {
         guard let rules, !rules.isEmpty else { return }
-        let grant = RBACAuthorizer.Grant(namespace: binding.namespace, rules: rules)
+        let role = binding["roleRef"]
+        let shown = binding.namespace.isEmpty ? binding.name : "\(binding.name)/\(binding.namespace)"
+        let kind = binding.namespace.isEmpty ? "ClusterRoleBinding" : "RoleBinding"
+        let origin = "\(kind) \"\(shown)\" of \(role["kind"].string ?? "") \"\(role["name"].string ?? "")\" to "
         for subject in binding["subjects"].list {
             let name = subject["name"].string ?? ""
+            func grant(_ kind: String, _ name: String) -> RBACAuthorizer.Grant {
+                .init(namespace: binding.namespace, origin: "\(origin)\(kind) \"\(name)\"", rules: rules)
+            }
             switch subject["kind"].string {
-            case "User": byUser[name, default: []].append(grant)
-            case "Group": byGroup[name, default: []].append(grant)
+            case "User": byUser[name, default: []].append(grant("User", name))
+            case "Group": byGroup[name, default: []].append(grant("Group", name))
             case "ServiceAccount":
                 let namespace = subject["namespace"].string ?? binding.namespace
-                byUser["system:serviceaccount:\(namespace):\(name)", default: []].append(grant)
+                byUser["system:serviceaccount:\(namespace):\(name)", default: []].append(grant("ServiceAccount", "\(name)/\(namespace)"))
             default: continue
             }
         }

@@ -1,4 +1,5 @@
 package import Machinery
+import Schema
 import Synchronization
 package import Transport
 import Tree
@@ -12,9 +13,12 @@ package final class APIRequest: Sendable {
     package let auditID: String
     /// What flow control counts the request as.
     let flow: FlowSchemas.Match?
+    /// What is told about it; nil where the audit policy wants nothing.
+    let audit: AuditTrail?
     private let gathered = Mutex<[String]>([])
 
-    init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String, flow: FlowSchemas.Match?) {
+    init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String, flow: FlowSchemas.Match?, audit: AuditTrail? = nil) {
+        self.audit = audit
         self.flow = flow
         self.exchange = exchange
         self.info = info
@@ -35,6 +39,27 @@ package final class APIRequest: Sendable {
     /// Adds a `Warning` header to the answer; the same text only once.
     package func warn(_ text: String) { gathered.withLock { if !$0.contains(text) { $0.append(text) } } }
     package var warnings: [String] { gathered.withLock { $0 } }
+
+    // MARK: - The answer
+
+    /// Answers in full. What is told about the request sees the answer's body as JSON, whatever the client asked for.
+    func answer(status: Int, headers: HTTPHeaders, body: [UInt8]) {
+        if let audit, audit.wantsResponse, let node = decoded(headers["content-type"] ?? "", body) { audit.responseObject(node) }
+        exchange.respond(status: status, headers: headers, body: body)
+    }
+
+    func answer(status: Int, headers: HTTPHeaders, chunks: [ArraySlice<UInt8>]) {
+        if let audit, audit.wantsResponse, let node = decoded(headers["content-type"] ?? "", Array(chunks.joined())) { audit.responseObject(node) }
+        exchange.respond(status: status, headers: headers, chunks: chunks)
+    }
+
+    private func decoded(_ contentType: String, _ body: [UInt8]) -> Node? {
+        guard info.isResource else { return nil }
+        if contentType.hasPrefix("application/json") { return try? JSONReader.read(body) }
+        if contentType.hasPrefix("application/yaml") { return try? YAMLReader.read(body) }
+        if contentType.hasPrefix("application/vnd.kubernetes.protobuf") { return try? ProtobufCodec(Canonical(Graph.builtIn)).decodeObject(body) }
+        return nil
+    }
 
     /// Headers that every answer carries.
     func headers(contentType: String) -> HTTPHeaders {

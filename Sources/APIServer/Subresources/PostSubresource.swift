@@ -41,6 +41,7 @@ package struct PostHandler: SubresourceHandler {
         let rendering = try server.rendering(request, resource)
         var object = try await RequestBody.object(request, resource.canonical, subresource.gvk, context.options.fieldValidation)
         if let message = subresource.message { Defaulting(resource.graph).apply(to: &object, as: message) }
+        request.audit?.requestObject(object)
         if object["dryRun"].stringList.contains("All") || object["deleteOptions"]["dryRun"].stringList.contains("All") { context.options.isDryRun = true }
         let answer = try await action.admitted(
             object, resource, subresource, namespace: request.info.namespace, name: request.info.name, context, server.parts.writer.admission)

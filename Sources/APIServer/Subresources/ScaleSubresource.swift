@@ -104,10 +104,12 @@ package struct ScaleSubresource: SubresourceHandler {
         guard let message = canonical.graph.message(of: gvk) else { throw APIError.pathNotFound }
         guard request.info.verb == "patch" else {
             let body = try await RequestBody.object(request, canonical, gvk, context.options.fieldValidation)
+            request.audit?.requestObject(body)
             return { _ throws(APIError) in body }
         }
         let bytes = try await RequestBody.read(request)
         let patch = try PatchVerb(bytes, mediaType: RequestBody.mediaType(request), resource, acceptsStrategic: true)
+        request.audit?.requestText(patch.configuration)
         return { (scale) throws(APIError) in
             let patched = try patch.apply(to: scale, graph: canonical.graph, as: message, resource)
             do throws(DecodingFailure) { return try canonical.decode(patched, as: message).node } catch { throw BodyDecoder.unhandled(gvk, as: gvk, error.description) }

@@ -26,6 +26,7 @@ package struct TokenAction: PostSubresource {
         let issued = try tokens.issue(
             namespace: namespace, name: name, uid: account.uid, audiences: request["spec"]["audiences"].stringList, lifetime: seconds, binding: binding,
             node: node)
+        context.annotate("authentication.kubernetes.io/issued-credential-id", "JTI=\(issued.id)")
         if request["spec"]["audiences"].list.isEmpty { request["spec"]["audiences"] = [.string(ServiceAccountTokens.issuer)] }
         request["spec"]["expirationSeconds"] = .int(seconds)
         request["metadata"] = ["name": .string(name), "namespace": .string(namespace)]

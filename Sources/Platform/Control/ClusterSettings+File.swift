@@ -11,6 +11,8 @@ extension ClusterSettings {
         package var registryPort: Int?
         package var nodes: Int?
         package var durability: Durability?
+        /// Of the API server, by upstream's name; an empty value is the default again.
+        package var api: [String: String] = [:]
         package init() {}
     }
 
@@ -29,6 +31,7 @@ extension ClusterSettings {
         if let value = node["registryPort"].int { registryPort = Int(value) }
         if let value = node["nodes"].int { nodes = Int(value) }
         if let value = node["durability"].string.flatMap(Durability.init) { durability = value }
+        api = APIServerOptions(node["apiServer"])
     }
 
     /// Of a cluster whose file cannot be read: what its directory and its claim tell.
@@ -47,6 +50,7 @@ extension ClusterSettings {
         if let port = changes.registryPort { settings.registryPort = port }
         if let nodes = changes.nodes { settings.nodes = nodes }
         if let durability = changes.durability { settings.durability = durability }
+        settings.api = settings.api.changed(changes.api)
         return settings
     }
 
@@ -87,6 +91,7 @@ extension ClusterSettings {
             "name": .string(name), "port": .int(Int64(port)), "registryPort": .int(Int64(registryPort)), "nodes": .int(Int64(nodes)),
             "durability": .string(durability.rawValue),
         ]
+        if !api.values.isEmpty { node["apiServer"] = api.node }
         if let index { node["index"] = .int(Int64(index)) }
         try FileSystem.makeDirectories(directory.root, mode: 0o711)
         try FileSystem.writeAtomically(directory.settings, JSONWriter.writePretty(node))

@@ -76,6 +76,7 @@ package final class HTTPExchange: @unchecked Sendable {
         var dirty = false
         var callbacks: [@Sendable () -> Void] = []
         var status = 0
+        var onStatus: (@Sendable (Int) -> Void)?
     }
 
     init(request: HTTPRequest, connection: any ExchangeConnection, context: LoopContext, streamID: Int32 = 0) {
@@ -88,7 +89,17 @@ package final class HTTPExchange: @unchecked Sendable {
 
     /// The status that was answered; 0 before.
     package var status: Int { shared.withLock { $0.status } }
-    func answered(_ status: Int) { shared.withLock { if $0.status == 0 { $0.status = status } } }
+    func answered(_ status: Int) {
+        let callback = shared.withLock { shared -> (@Sendable (Int) -> Void)? in
+            guard shared.status == 0 else { return nil }
+            shared.status = status
+            return shared.onStatus.take()
+        }
+        callback?(status)
+    }
+
+    /// Calls `body` once, just before the first byte of the answer goes out. To be set before there is an answer.
+    package func onStatus(_ body: @escaping @Sendable (Int) -> Void) { shared.withLock { $0.onStatus = body } }
 
     /// Whether the client has gone, or the answer is complete.
     package var isClosed: Bool { shared.withLock { $0.closed } }

@@ -130,6 +130,7 @@ extension HTTPExchange {
         try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<ChannelByteStream, any Error>) in
             onLoop { exchange in
                 if let stream = exchange.connection?.hijack(exchange, status: status, headers: headers) {
+                    exchange.answered(status)
                     continuation.resume(returning: stream)
                 } else {
                     continuation.resume(throwing: TransportError.upgradeRefused(status: 400))

@@ -82,6 +82,9 @@ struct UpCommand: AsyncParsableCommand {
         if wanted.port != kept.port { differences.append("--port \(kept.port), not \(wanted.port)") }
         if wanted.registryPort != kept.registryPort { differences.append("--registry-port \(kept.registryPort), not \(wanted.registryPort)") }
         if wanted.durability != kept.durability { differences.append("--store \(kept.durability), not \(wanted.durability)") }
+        for (name, value) in wanted.api.values.sorted(by: { $0.key < $1.key }) where kept.api.values[name] != value {
+            differences.append("another --\(name) than \(value)")
+        }
         guard !differences.isEmpty else { return }
         throw CommandFailure(
             "the cluster is running with \(differences.joined(separator: " and "))",

@@ -13,6 +13,7 @@ struct SettingsOptions: ParsableArguments {
     var registryAlias: [String] = []
     @Option(help: "How writes reach the disk: durable, relaxed or memory (default: as last time, at first durable).")
     var store: ClusterSettings.Durability?
+    @OptionGroup(title: "API server options") var api: APIServerFlags
 
     func validate() throws {
         if let nodes, !(1...100).contains(nodes) { throw ValidationError("--nodes takes 1 to 100.") }
@@ -29,6 +30,7 @@ struct SettingsOptions: ParsableArguments {
         changes.port = port
         changes.registryPort = registryPort
         changes.durability = store
+        changes.api = api.changes
         return changes
     }
 }
