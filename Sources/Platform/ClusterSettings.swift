@@ -18,6 +18,10 @@ package struct ClusterSettings: Sendable, Equatable {
     package var registryPort = ClusterSettings.defaultRegistryPort
     package var nodes = 1
     package var durability = Durability.durable
+    /// False where upstream's kube-controller-manager, or another, takes the place of the own controllers.
+    package var controllerManager = true
+    /// False where upstream's kube-scheduler, or another, takes the place of the own one.
+    package var scheduler = true
 
     package init() {}
 

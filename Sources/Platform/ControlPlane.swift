@@ -22,6 +22,8 @@ package final class ControlPlane: Sendable {
         package var furtherHosts: [String] = []
         package var advertisedAddress = "127.0.0.1"
         package var advertisedPort: Int?
+        /// False leaves what upstream's kube-controller-manager does to somebody else.
+        package var isControllerManager = true
         package init(location: Store.Location) { self.location = location }
     }
 
@@ -138,7 +140,8 @@ package final class ControlPlane: Sendable {
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
         let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
-        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
+        background.withLock { $0 = [Task { await custom.run() }, Task { await services.run() }] }
+        if options.isControllerManager { background.withLock { $0.append(Task { await checks.run() }) } }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

@@ -11,6 +11,8 @@ extension ClusterSettings {
         package var registryPort: Int?
         package var nodes: Int?
         package var durability: Durability?
+        package var controllerManager: Bool?
+        package var scheduler: Bool?
         package init() {}
     }
 
@@ -29,6 +31,8 @@ extension ClusterSettings {
         if let value = node["registryPort"].int { registryPort = Int(value) }
         if let value = node["nodes"].int { nodes = Int(value) }
         if let value = node["durability"].string.flatMap(Durability.init) { durability = value }
+        if let value = node["controllerManager"].bool { controllerManager = value }
+        if let value = node["scheduler"].bool { scheduler = value }
     }
 
     /// Of a cluster whose file cannot be read: what its directory and its claim tell.
@@ -47,6 +51,8 @@ extension ClusterSettings {
         if let port = changes.registryPort { settings.registryPort = port }
         if let nodes = changes.nodes { settings.nodes = nodes }
         if let durability = changes.durability { settings.durability = durability }
+        if let value = changes.controllerManager { settings.controllerManager = value }
+        if let value = changes.scheduler { settings.scheduler = value }
         return settings
     }
 
@@ -85,7 +91,7 @@ extension ClusterSettings {
     package func write(_ directory: StateDirectory) throws {
         var node: Node = [
             "name": .string(name), "port": .int(Int64(port)), "registryPort": .int(Int64(registryPort)), "nodes": .int(Int64(nodes)),
-            "durability": .string(durability.rawValue),
+            "durability": .string(durability.rawValue), "controllerManager": .bool(controllerManager), "scheduler": .bool(scheduler),
         ]
         if let index { node["index"] = .int(Int64(index)) }
         try FileSystem.makeDirectories(directory.root, mode: 0o711)

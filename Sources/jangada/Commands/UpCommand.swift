@@ -82,6 +82,9 @@ struct UpCommand: AsyncParsableCommand {
         if wanted.port != kept.port { differences.append("--port \(kept.port), not \(wanted.port)") }
         if wanted.registryPort != kept.registryPort { differences.append("--registry-port \(kept.registryPort), not \(wanted.registryPort)") }
         if wanted.durability != kept.durability { differences.append("--store \(kept.durability), not \(wanted.durability)") }
+        for (name, wanted, kept) in [
+            ("controller-manager", wanted.controllerManager, kept.controllerManager), ("scheduler", wanted.scheduler, kept.scheduler),
+        ] where wanted != kept { differences.append(kept ? "--enable-\(name)" : "--disable-\(name)") }
         guard !differences.isEmpty else { return }
         throw CommandFailure(
             "the cluster is running with \(differences.joined(separator: " and "))",
