@@ -18,8 +18,8 @@ package struct ControllerSet: Sendable {
         package var nodeMaskBits = 24
         package var nodeGrace: Duration = .seconds(40)
         package var terminatedPodThreshold = 12_500
-        /// Names of controllers that somebody else runs.
-        package var disabled: Set<String> = []
+        /// False leaves all that upstream's kube-controller-manager does to somebody else; making volumes stays.
+        package var isControllerManager = true
         /// What makes the volumes of the StorageClasses that name it.
         package var volumeProviders: [any VolumeProvider] = []
         /// Nil leaves autoscalers to others.
@@ -39,6 +39,8 @@ package struct ControllerSet: Sendable {
     package init(view: ClusterView, _ options: Options) {
         self.view = view
         self.options = options
+        for provider in options.volumeProviders { add(VolumeProvisioner(provider)) }
+        guard options.isControllerManager else { return }
         for controller in ControllerSet.controllers(options) { add(controller) }
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
@@ -48,14 +50,11 @@ package struct ControllerSet: Sendable {
         add(VolumeReclaimer())
         add(ClaimProtection())
         add(VolumeProtection())
-        for provider in options.volumeProviders { add(VolumeProvisioner(provider)) }
         add(PodGarbageCollector(terminatedPodThreshold: options.terminatedPodThreshold))
         if let cidr = options.clusterCIDR, let ipam = NodeIPAM(clusterCIDR: cidr, nodeMaskBits: options.nodeMaskBits) { add(ipam, parallelism: 1) }
-        if !options.disabled.contains("garbage-collector") {
-            collector = GarbageCollector(
-                view: view, recorder: recorder("garbage-collector-controller"), resources: { options.deletable().map(\.resource) }, served: options.served,
-                time: options.time)
-        }
+        collector = GarbageCollector(
+            view: view, recorder: recorder("garbage-collector-controller"), resources: { options.deletable().map(\.resource) }, served: options.served,
+            time: options.time)
     }
 
     private static func controllers(_ options: Options) -> [any Controller] {
@@ -74,13 +73,11 @@ package struct ControllerSet: Sendable {
     }
 
     private mutating func add(_ controller: any Controller, parallelism: Int = 8) {
-        guard !options.disabled.contains(controller.name) else { return }
         runners.append(
             ControllerRunner(controller, view: view, recorder: recorder(controller.name), time: options.time, parallelism: parallelism))
     }
 
     private mutating func add(_ reconciler: any Reconciler) {
-        guard !options.disabled.contains(reconciler.name) else { return }
         runners.append(ControllerRunner(reconciler, view: view, recorder: recorder(reconciler.name), time: options.time))
     }
 

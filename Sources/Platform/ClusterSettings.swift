@@ -19,6 +19,10 @@ package struct ClusterSettings: Sendable, Equatable {
     package var nodes = 1
     package var durability = Durability.durable
     package var api = APIServerOptions()
+    /// False where upstream's kube-controller-manager, or another, takes the place of the own controllers.
+    package var controllerManager = true
+    /// False where upstream's kube-scheduler, or another, takes the place of the own one.
+    package var scheduler = true
 
     package init() {}
 

@@ -25,6 +25,8 @@ package final class ControlPlane: Sendable {
         /// What was chosen about the API server, and where files of its own are; nil for none.
         package var api = APIServerOptions()
         package var directory: StateDirectory?
+        /// False leaves what upstream's kube-controller-manager does to somebody else.
+        package var isControllerManager = true
         package init(location: Store.Location) { self.location = location }
     }
 
@@ -144,7 +146,8 @@ package final class ControlPlane: Sendable {
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
         let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
-        background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }, Task { await checks.run() }] }
+        background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }] }
+        if options.isControllerManager { background.withLock { $0.append(Task { await checks.run() }) } }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

@@ -22,7 +22,7 @@ package final class Daemon: Sendable {
     package let plane: ControlPlane
     package let view: ClusterView
     private let controllers: ControllerSet
-    private let scheduler: SchedulerService
+    private let scheduler: SchedulerService?
     private let schedulerEvents: EventRecorder
     package let registry: RegistryService
     package let builder: ImageBuilder
@@ -59,11 +59,13 @@ package final class Daemon: Sendable {
         // Pods come in by the cluster's own link; with port 0 the two would differ.
         if settings.port != 0 { options.furtherHosts = [hostAddress] }
         options.advertisedAddress = hostAddress
+        options.isControllerManager = settings.controllerManager
         plane = try ControlPlane(options, pki: pki)
         view = ClusterView(client: plane.client(as: "system:kube-controller-manager"))
-        controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
+        controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory, settings))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
-        scheduler = SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory))
+        scheduler = settings.scheduler
+            ? SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory)) : nil
         // Before their layers are cleared away: they outlive a daemon that was killed.
         try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: group)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
@@ -89,8 +91,11 @@ package final class Daemon: Sendable {
         return try SchedulerConfiguration(try YAMLReader.read(try FileSystem.readFile(directory.scheduler)))
     }
 
-    private static func controllerOptions(_ plane: ControlPlane, _ pki: ClusterPKI, _ directory: StateDirectory) -> ControllerSet.Options {
+    private static func controllerOptions(
+        _ plane: ControlPlane, _ pki: ClusterPKI, _ directory: StateDirectory, _ settings: ClusterSettings
+    ) -> ControllerSet.Options {
         var options = ControllerSet.Options()
+        options.isControllerManager = settings.controllerManager
         options.caPEM = String(decoding: pki.authority.identity.certificatePEM, as: UTF8.self)
         options.volumeProviders = [LocalVolumes(root: directory.volumes)]
         options.scaling = plane.scaling
@@ -131,7 +136,7 @@ package final class Daemon: Sendable {
         try await nodes.adopt()
         let control = ControlAPI.server(self)
         let ending = try await withThrowingTaskGroup(of: Ending?.self) { group in
-            for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run] as [@Sendable () async -> Void] {
+            for work in [view.run, controllers.run, schedulerEvents.run, scheduler?.run].compactMap(\.self) as [@Sendable () async -> Void] {
                 group.addTask {
                     await work()
                     return nil

@@ -48,7 +48,7 @@ package final class NodeFleet: Sendable {
         var kubelets: [Kubelet] = []
         var first: NodeNetwork?
         // The first keeps its name when others come and go.
-        let names = (1...max(1, options.nodes)).map { $0 == 1 ? options.clusterName : "\(options.clusterName)-\($0)" }
+        let names = (0..<options.nodes).map { $0 == 0 ? options.clusterName : "\(options.clusterName)-\($0 + 1)" }
         self.names = Set(names)
         try NodeFleet.removeStrayNetworks(network, besides: self.names)
         for name in names {

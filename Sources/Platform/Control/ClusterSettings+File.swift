@@ -13,6 +13,8 @@ extension ClusterSettings {
         package var durability: Durability?
         /// Of the API server, by upstream's name; an empty value is the default again.
         package var api: [String: String] = [:]
+        package var controllerManager: Bool?
+        package var scheduler: Bool?
         package init() {}
     }
 
@@ -32,6 +34,8 @@ extension ClusterSettings {
         if let value = node["nodes"].int { nodes = Int(value) }
         if let value = node["durability"].string.flatMap(Durability.init) { durability = value }
         api = APIServerOptions(node["apiServer"])
+        if let value = node["controllerManager"].bool { controllerManager = value }
+        if let value = node["scheduler"].bool { scheduler = value }
     }
 
     /// Of a cluster whose file cannot be read: what its directory and its claim tell.
@@ -51,6 +55,8 @@ extension ClusterSettings {
         if let nodes = changes.nodes { settings.nodes = nodes }
         if let durability = changes.durability { settings.durability = durability }
         settings.api = settings.api.changed(changes.api)
+        if let value = changes.controllerManager { settings.controllerManager = value }
+        if let value = changes.scheduler { settings.scheduler = value }
         return settings
     }
 
@@ -89,7 +95,7 @@ extension ClusterSettings {
     package func write(_ directory: StateDirectory) throws {
         var node: Node = [
             "name": .string(name), "port": .int(Int64(port)), "registryPort": .int(Int64(registryPort)), "nodes": .int(Int64(nodes)),
-            "durability": .string(durability.rawValue),
+            "durability": .string(durability.rawValue), "controllerManager": .bool(controllerManager), "scheduler": .bool(scheduler),
         ]
         if !api.values.isEmpty { node["apiServer"] = api.node }
         if let index { node["index"] = .int(Int64(index)) }

@@ -85,6 +85,9 @@ struct UpCommand: AsyncParsableCommand {
         for (name, value) in wanted.api.values.sorted(by: { $0.key < $1.key }) where kept.api.values[name] != value {
             differences.append("another --\(name) than \(value)")
         }
+        for (name, wanted, kept) in [
+            ("controller-manager", wanted.controllerManager, kept.controllerManager), ("scheduler", wanted.scheduler, kept.scheduler),
+        ] where wanted != kept { differences.append(kept ? "--enable-\(name)" : "--disable-\(name)") }
         guard !differences.isEmpty else { return }
         throw CommandFailure(
             "the cluster is running with \(differences.joined(separator: " and "))",
