@@ -2,6 +2,7 @@ import APIServer
 package import Client
 import Controllers
 package import Core
+package import Emulation
 import HostNetwork
 package import ImageBuilder
 import Linux
@@ -26,6 +27,7 @@ package final class Daemon: Sendable {
     private let schedulerEvents: EventRecorder
     package let registry: RegistryService
     package let builder: ImageBuilder
+    package let emulation: NodeEmulation
     package let started = Timestamp.now()
     private let nodes: NodeFleet
     private let boot: NetworkBoot
@@ -62,6 +64,7 @@ package final class Daemon: Sendable {
         controllers = ControllerSet(view: view, Daemon.controllerOptions(plane, pki, directory))
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory))
+        emulation = NodeEmulation(view: view)
         // Before their layers are cleared away: they outlive a daemon that was killed.
         try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: group)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
@@ -129,7 +132,7 @@ package final class Daemon: Sendable {
         try await nodes.adopt()
         let control = ControlAPI.server(self)
         let ending = try await withThrowingTaskGroup(of: Ending?.self) { group in
-            for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run] as [@Sendable () async -> Void] {
+            for work in [view.run, controllers.run, schedulerEvents.run, scheduler.run, emulation.run] as [@Sendable () async -> Void] {
                 group.addTask {
                     await work()
                     return nil
