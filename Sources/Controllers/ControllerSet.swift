@@ -48,6 +48,7 @@ package struct ControllerSet: Sendable {
         if let issuer = options.issuer { add(CertificateSigner(issuer)) }
         if let scaling = options.scaling { add(HorizontalPodAutoscalers(scaling)) }
         add(VolumeReclaimer())
+        add(ResourceClaims())
         add(ClaimProtection())
         add(VolumeProtection())
         add(PodGarbageCollector(terminatedPodThreshold: options.terminatedPodThreshold))
@@ -62,7 +63,7 @@ package struct ControllerSet: Sendable {
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
             DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), CertificateCleaner(), ServiceCIDRs(),
+            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), PodResourceClaims(), CertificateCleaner(), ServiceCIDRs(),
         ]
     }
 

@@ -103,9 +103,9 @@ package enum KindStrategies {
         "storage.k8s.io/CSINode": CSINodeStrategy(),
         "storage.k8s.io/CSIStorageCapacity": CSIStorageCapacityStrategy(),
         "storage.k8s.io/VolumeAttachment": VolumeAttachmentStrategy(),
-        "resource.k8s.io/DeviceClass": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
-        "resource.k8s.io/ResourceClaim": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },
-        "resource.k8s.io/ResourceClaimTemplate": FixedFieldsStrategy([["spec"]]) { $0.returnsDeletedObject = true },
-        "resource.k8s.io/ResourceSlice": traits { $0.hasGeneration = true; $0.returnsDeletedObject = true },
+        "resource.k8s.io/DeviceClass": DeviceClassStrategy(),
+        "resource.k8s.io/ResourceClaim": ResourceClaimStrategy(),
+        "resource.k8s.io/ResourceClaimTemplate": ResourceClaimTemplateStrategy(),
+        "resource.k8s.io/ResourceSlice": ResourceSliceStrategy(),
     ]
 }

@@ -8,6 +8,8 @@ package struct Environment: Sendable {
     /// Objects that expressions may make (`Object{…}`), by name.
     private var makers: (@Sendable (String) -> (any ObjectMaker)?)?
     var functions: FunctionTable
+    /// Whether `cel.bind` is a macro.
+    private(set) var bindsNames = false
 
     package init(functions: FunctionTable) { self.functions = functions }
 
@@ -43,6 +45,13 @@ package struct Environment: Sendable {
         var out = declaring(name, schema.celType)
         out.variableSchemas[name] = schema
         out.learn(schema, depth: 0)
+        return out
+    }
+
+    /// The language with the macro `cel.bind`.
+    package func bindingNames() -> Environment {
+        var out = self
+        out.bindsNames = true
         return out
     }
 

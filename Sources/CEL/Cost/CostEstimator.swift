@@ -241,7 +241,8 @@ struct CostEstimator {
             switch (step, schema.form) {
             case ("@items", .list(let element, _)): schema = element
             case ("@values", .map(let value)): schema = value
-            case ("@keys", .map): return .zero
+            case ("@keys", .map): return CostEstimate(0, schema.largestKey)
+            case (_, .map(let value)) where schema.boundsEntries: schema = value
             case (_, .object):
                 guard let property = schema.property(FieldEscape.unescape(step)) else { return nil }
                 schema = property

@@ -19,7 +19,7 @@ package final class Program: Sendable {
     }
 
     package static func compile(_ text: String, in environment: Environment) throws(CompilationError) -> Program {
-        let (root, source) = try Parser.parse(text)
+        let (root, source) = try Parser.parse(text, binds: environment.bindsNames)
         let checked = try Checker.check(root, in: environment, source)
         try LiteralCheck.run(checked, source)
         let estimate = CostEstimator.estimate(checked, environment)

@@ -72,6 +72,11 @@ final class VersionValue: OpaqueValue {
     }
 }
 
+extension Value {
+    /// A semantic version; nil for what is none.
+    package static func version(_ text: String) -> Value? { VersionValue(text).map { .opaque($0) } }
+}
+
 /// Functions of versions.
 enum SemverLibrary: FunctionLibrary {
     static func declare(_ table: inout FunctionTable) {

@@ -28,8 +28,13 @@ enum Macros {
         let offset: Int
     }
 
-    static func expand(_ name: String, _ target: Expression?, _ arguments: [Expression], at offset: Int, _ factory: inout ExpressionFactory) -> Outcome {
+    static func expand(
+        _ name: String, _ target: Expression?, _ arguments: [Expression], at offset: Int, binds: Bool, _ factory: inout ExpressionFactory
+    ) -> Outcome {
         do {
+            if binds, name == "bind", arguments.count == 3, case .ident("cel")? = target?.kind, let target {
+                return .expression(try Loop(target: target, arguments: arguments, offset: offset).binding(&factory))
+            }
             guard let expanded = try attempt(name, target, arguments, offset, &factory) else { return .notAMacro }
             return .expression(expanded)
         } catch {
@@ -150,6 +155,14 @@ enum Macros {
             let bound = bind(name, value, arguments[1], &factory)
             let yes = isFlat ? bound : factory.call("optional.of", [bound], at: offset)
             return factory.call(Operator.conditional, [isSet, yes, factory.call("optional.none", [], at: offset)], at: offset)
+        }
+
+        /// `cel.bind(v, x, e)`: e with v bound to x.
+        func binding(_ factory: inout ExpressionFactory) throws(Failure) -> Expression {
+            guard case .ident(let name) = arguments[0].kind else {
+                throw Failure(message: "cel.bind() variable names must be simple identifiers", offset: arguments[0].offset)
+            }
+            return bind(name, arguments[1], arguments[2], &factory)
         }
 
         func sortBy(_ factory: inout ExpressionFactory) throws(Failure) -> Expression {

@@ -18,10 +18,12 @@ struct Parser {
 
     /// Ends the reading: the issue is recorded.
     private struct Stop: Error {}
+    private let binds: Bool
 
-    static func parse(_ text: String) throws(CompilationError) -> (Expression, Source) {
+    /// `binds` knows the macro `cel.bind`.
+    static func parse(_ text: String, binds: Bool = false) throws(CompilationError) -> (Expression, Source) {
         let source = Source(text)
-        var parser = Parser(source: source)
+        var parser = Parser(source: source, binds: binds)
         if source.scalars.count > longest {
             parser.report("expression code point size exceeds limit: size: \(source.scalars.count), limit \(longest)", -1)
             throw CompilationError(parser.issues)
@@ -38,7 +40,10 @@ struct Parser {
         return (expression, source)
     }
 
-    private init(source: Source) { self.source = source }
+    private init(source: Source, binds: Bool) {
+        self.source = source
+        self.binds = binds
+    }
 
     // MARK: Words
 
@@ -249,7 +254,7 @@ struct Parser {
     }
 
     private mutating func call(_ target: Expression?, _ name: String, _ arguments: [Expression], at offset: Int) throws(Stop) -> Expression {
-        switch Macros.expand(name, target, arguments, at: offset, &factory) {
+        switch Macros.expand(name, target, arguments, at: offset, binds: binds, &factory) {
         case .expression(let expanded): return expanded
         case .failure(let message, let place): throw fail(message, place)
         case .notAMacro:

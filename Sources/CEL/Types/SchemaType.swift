@@ -8,6 +8,15 @@ package protocol SchemaType: AnyObject, Sendable {
     var propertyNames: [String] { get }
     /// The most elements, entries or characters that a value can have.
     var largestSize: UInt64 { get }
+    /// Of a map: the most characters of a key.
+    var largestKey: UInt64 { get }
+    /// Of a map: whether an entry named in a path has the size that the values' schema says.
+    var boundsEntries: Bool { get }
+}
+
+extension SchemaType {
+    package var largestKey: UInt64 { 0 }
+    package var boundsEntries: Bool { false }
 }
 
 /// The shape of a value.

@@ -81,7 +81,7 @@ enum Arithmetic {
         case .list(let list):
             for index in 0..<list.count where list[index].equals(item) { return .true }
             return .false
-        case .map(let map): return .bool(map.find(item) != nil)
+        case .map(let map): return .bool(map.contains(item))
         default: throw .noOverload
         }
     }

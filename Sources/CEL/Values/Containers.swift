@@ -91,6 +91,18 @@ package struct MapValue: Sendable {
         self.init(table, objectName: name)
     }
 
+    /// A map whose lookups find `fallback` for any other key.
+    package init(_ entries: [(String, Value)], fallback: Value? = nil) {
+        var table = MapTable()
+        for (key, value) in entries { _ = table.insert(.string(key), value) }
+        table.fallback = fallback.map { OptionalValue($0) }
+        self.init(table)
+    }
+
+    func contains(_ key: Value) -> Bool {
+        if case .table(let table) = storage { table.index[MapKey(key)] != nil } else { find(key) != nil }
+    }
+
     package var objectName: String? {
         if let name { return name }
         if let schema, case .object(let name) = schema.form { return name }
@@ -124,7 +136,7 @@ package struct MapValue: Sendable {
             guard case .string(let text) = key else { return nil }
             let name = dataName(text)
             return fields[name].map { Value($0, schema(of: name)) }
-        case .table(let table): return table.index[MapKey(key)].map { table.values[$0] }
+        case .table(let table): return table.index[MapKey(key)].map { table.values[$0] } ?? table.fallback?.value
         }
     }
 
@@ -166,6 +178,8 @@ struct MapTable: Sendable {
     private(set) var keys: [Value] = []
     private(set) var values: [Value] = []
     private(set) var index: [MapKey: Int] = [:]
+    /// What a lookup of a key finds that is not there; `in` does not.
+    var fallback: OptionalValue?
 
     /// False when the key is there already.
     mutating func insert(_ key: Value, _ value: Value) -> Bool {

@@ -71,6 +71,8 @@ struct PodSpecValidation {
                     ? "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`" : "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
                 findings.invalid(at, claim, detail)
             }
+            if let name = direct.string { findings.format(at.child("resourceClaimName"), name, NameFormat.dnsSubdomain) }
+            if let name = template.string { findings.format(at.child("resourceClaimTemplateName"), name, NameFormat.dnsSubdomain) }
         }
     }
 

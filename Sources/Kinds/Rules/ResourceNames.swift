@@ -80,12 +80,29 @@ extension Findings {
         if asked.contains(where: ResourceNames.isHugePages), !asked.contains("cpu"), !asked.contains("memory") {
             forbidden(path, "HugePages require cpu or memory")
         }
-        for (index, claim) in resources["claims"].list.enumerated() {
-            let name = claim["name"].string ?? ""
+        claimReferences(path.child("claims"), resources["claims"].list, claims)
+    }
+
+    /// Which of the pod's claims a container uses: whole ones, or one request of them, none twice.
+    private mutating func claimReferences(_ path: NodePath, _ references: [Node], _ claims: Set<String>) {
+        var seen: Set<String> = []
+        for (index, reference) in references.enumerated() {
+            let (at, name, request) = (path.element(index), reference["name"].string ?? "", reference["request"].string ?? "")
             if name.isEmpty {
-                required(path.child("claims").element(index).child("name"))
-            } else if !claims.contains(name) {
-                notFound(path.child("claims").element(index).child("name"), name)
+                required(at)
+                continue
+            }
+            let key = request.isEmpty ? name : "\(name)/\(request)"
+            if seen.contains(name) {
+                duplicate(at, name)
+            } else {
+                if !request.isEmpty { format(at.child("request"), request, NameFormat.dnsLabel) }
+                if seen.contains(key) || (request.isEmpty && seen.contains { $0.hasPrefix(name + "/") }) { duplicate(at, key) }
+                seen.insert(key)
+            }
+            if !claims.contains(name) {
+                let known = claims.isEmpty ? " which is empty" : ": " + claims.sorted().joined(separator: ", ")
+                add(.notFound("\(at)", FieldError.quoted(name) + ": must be one of the names in pod.spec.resourceClaims" + known))
             }
         }
     }
