@@ -102,14 +102,16 @@ let package = Package(
         .executableTarget(name: "sandbox-probe", dependencies: ["CLinux", "Containers", "Linux", "Core"], path: "Tests/SandboxProbe", swiftSettings: swift),
 
         // Sends the same requests to two servers and compares; the answers of upstream are recorded beside.
-        .target(name: "Differential", dependencies: ["Core", "Tree"], path: "Tests/Differential/Kit", swiftSettings: swift),
+        .target(name: "Differential", dependencies: ["Core", "Tree", "Transport"], path: "Tests/Differential/Kit", swiftSettings: swift),
+        .target(name: "DifferentialBare", dependencies: ["Core", "Platform", "Store", "Transport"], path: "Tests/Differential/Bare", swiftSettings: swift),
         .executableTarget(
-            name: "differential-tool", dependencies: ["Differential", "Core", "Tree", "Transport"], path: "Tests/Differential/Tool", swiftSettings: swift),
+            name: "differential-tool", dependencies: ["Differential", "DifferentialBare", "Core"], path: "Tests/Differential/Tool", swiftSettings: swift),
 
         tests("ArchitectureTests", ["Core"]),
         tests("CommandTests", ["jangada", "Platform", "Linux", "Tree", "Core", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests("ClusterTests", ["jangada", "Platform", "Transport", "Linux", "Tree", "Core"]),
         tests("CoreTests", ["Core"]),
+        tests("DifferentialTests", ["Differential", "DifferentialBare", "Core", "Tree"]),
         tests("LinuxTests", ["Linux", "Core", "CLinux"]),
         tests("ContainersTests", ["Containers", "Linux", "Core", "CLinux", "sandbox-probe"]),
         tests("TreeTests", ["Tree", "Core"]),
@@ -130,7 +132,7 @@ let package = Package(
         tests("PlatformBuildTests", ["Platform", "ImageBuilder", "OCI", "HostNetwork", "Containers", "Linux", "Core", "sandbox-probe"]),
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
-        tests("APIServerTests", ["APIServer", "Differential", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("EmulationTests", ["Emulation", "APIServer", "Store", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),

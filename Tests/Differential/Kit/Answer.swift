@@ -6,11 +6,21 @@ package struct Answer: Sendable, Equatable {
     package let code: Int
     /// Sorted texts of `Warning` headers.
     package let warnings: [String]
+    /// `name: value`, sorted; scripts look at them, sweeps do not.
+    package let headers: [String]
     package let body: Node
+
+    package init(code: Int, warnings: [String], headers: [String] = [], plain: Node) {
+        self.code = code
+        self.warnings = warnings
+        self.headers = headers
+        body = plain
+    }
 
     package init(code: Int, warnings: [String], body: [UInt8]) {
         self.code = code
         self.warnings = warnings.sorted()
+        headers = []
         let text = String(decoding: body, as: UTF8.self).replacing(Self.identifier, with: "UID")
         self.body = Self.plain((try? JSONReader.read(Array(text.utf8))) ?? .string(text))
     }
@@ -42,7 +52,7 @@ package struct Answer: Sendable, Equatable {
 
     /// A few characters that stand for the whole answer.
     package var digest: String {
-        let text = "\(code)\n\(warnings.joined(separator: "\n"))\n\(body.jsonText)"
+        let text = "\(code)\n\((warnings + headers).joined(separator: "\n"))\n\(body.jsonText)"
         return String(Encoding.hex(SHA256.hash(Array(text.utf8))).prefix(10))
     }
 
@@ -51,6 +61,8 @@ package struct Answer: Sendable, Equatable {
         var out: [String] = []
         if a.code != b.code { out.append("code: \(a.code) | \(b.code)") }
         if a.warnings != b.warnings { out.append("warnings: \(a.warnings) | \(b.warnings)") }
+        for header in a.headers where !b.headers.contains(header) { out.append("header: \(header) | -") }
+        for header in b.headers where !a.headers.contains(header) { out.append("header: - | \(header)") }
         if a.code != b.code || a.message != b.message {
             out.append("  A \(a.message ?? "-")")
             out.append("  B \(b.message ?? "-")")

@@ -11,9 +11,9 @@ package enum AnswerFile {
         package let message: String
     }
 
-    package static func line(_ request: Request, _ answer: Answer) -> String {
-        let head = "\(request.name)\t\(answer.code)\t\(answer.digest)"
-        return request.isSwept ? head : head + "\t" + (answer.message ?? "").replacing("\n", with: "\\n")
+    package static func line(_ name: String, _ answer: Answer, isSwept: Bool) -> String {
+        let head = "\(name)\t\(answer.code)\t\(answer.digest)"
+        return isSwept ? head : head + "\t" + (answer.message ?? "").replacing("\n", with: "\\n")
     }
 
     package static func read(_ path: String) throws -> [Recorded] {

@@ -27,23 +27,26 @@ package enum RequestFile {
     /// Nothing is stored: every write is a dry run with strict reading.
     private static let query = "?dryRun=All&fieldValidation=Strict"
 
-    package static func read(_ path: String) throws -> [Request] {
+    package static func read(_ path: String) throws -> [Request] { try blocks(path).flatMap { try $0.requests() } }
+
+    static func blocks(_ path: String) throws -> [Block] {
         let text = String(decoding: try FileSystem.readFile(path), as: UTF8.self)
-        var out: [Request] = []
+        var out: [Block] = []
         var block: Block?
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
             if line.hasPrefix("== ") {
-                if let block { out += try block.requests() }
+                if let block { out.append(block) }
                 block = try Block(line.dropFirst(3))
             } else if block != nil, !line.hasPrefix("#") {
                 try block?.take(line)
             }
         }
-        if let block { out += try block.requests() }
+        if let block { out.append(block) }
         return out
     }
 
-    private struct Block {
+    /// An object that is right, and what is done to it.
+    struct Block {
         let name: String
         let method: String
         let path: String

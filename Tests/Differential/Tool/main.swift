@@ -1,34 +1,46 @@
 import Core
 import Differential
-import Transport
-import Tree
+import DifferentialBare
 
-// differential record KUBECONFIG REQUESTS...            prints the answers of one server
-// differential compare KUBECONFIG KUBECONFIG REQUESTS... prints what differs between two
+// differential-tool record KUBECONFIG FILES…              writes the answers of one server to Answers/ beside the files' folder
+// differential-tool compare KUBECONFIG KUBECONFIG FILES…  prints what differs between two
+// differential-tool names KUBECONFIG KUBECONFIG FILES…    prints only the names of what differs
+// differential-tool serve DIRECTORY PORT                  an API server alone, with DIRECTORY/kubeconfig
+// A file is a .sweep, a .script, or lifecycle:FILE.sweep.
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
     switch arguments.first {
     case "record" where arguments.count > 2:
         let server = try Server(arguments[1])
-        for path in arguments[2...] {
-            for request in try RequestFile.read(path) { print(AnswerFile.line(request, try await server.send(request))) }
-        }
-    case "compare" where arguments.count > 3:
-        let (first, second) = (try Server(arguments[1]), try Server(arguments[2]))
+        try await Asking.prepare(server)
+        for file in arguments[2...] { try await Asking(file).record(server) }
+    case "compare" where arguments.count > 3, "names" where arguments.count > 3:
+        let servers = (try Server(arguments[1]), try Server(arguments[2]))
+        try await Asking.prepare(servers.0)
+        try await Asking.prepare(servers.1)
         var (count, different) = (0, 0)
-        for path in arguments[3...] {
-            for request in try RequestFile.read(path) {
-                let found = Answer.differences(try await first.send(request), try await second.send(request))
+        for file in arguments[3...] {
+            let asking = try Asking(file)
+            async let first = asking.answers(servers.0)
+            async let second = asking.answers(servers.1)
+            let (one, two) = (try await first, try await second)
+            for (a, b) in zip(one, two) {
+                let found = a.name == b.name ? Answer.differences(a.answer, b.answer) : ["other requests: \(b.name)"]
                 count += 1
                 guard !found.isEmpty else { continue }
                 different += 1
-                print("## \(request.name)")
-                for line in found.prefix(8) { print("    \(line)") }
+                print(arguments[0] == "names" ? a.name : "## \(a.name)")
+                if arguments[0] == "compare" { for line in found.prefix(12) { print("    \(line.prefix(600))") } }
             }
+            if one.count != two.count { print("## \(file): \(one.count) answers | \(two.count)") }
         }
-        print("\(count) requests, \(different) differ")
-    default: print("usage: differential record KUBECONFIG REQUESTS… | compare KUBECONFIG KUBECONFIG REQUESTS…")
+        print("# \(count) requests, \(different) differ")
+    case "serve" where arguments.count == 3:
+        let cluster = try await BareCluster(directory: arguments[1], port: Int(arguments[2]) ?? 0)
+        print("ready: \(cluster.kubeconfig)")
+        while true { try await Task.sleep(for: .seconds(3600)) }
+    default: print("usage: differential-tool record KUBECONFIG FILES… | compare KUBECONFIG KUBECONFIG FILES… | names … | serve DIRECTORY PORT")
     }
 } catch {
     print("error: \(error)")
