@@ -140,6 +140,7 @@ package final class ControlPlane: Sendable {
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
         try await ExtensionAuthentication(client: client(as: "system:apiserver"), authentication).ensure()
+        try await LegacyTokenTracking(client: client(as: "system:apiserver")).ensure()
         try await ClusterService(
             client: client(as: "system:apiserver"), address: options.advertisedAddress, port: options.advertisedPort ?? port,
             serviceAddress: services.firstAddress, cidr: services.cidr

@@ -21,11 +21,11 @@ enum APIServicePriorities {
         "batch": 17400, "certificates.k8s.io": 17300, "networking.k8s.io": 17200, "policy": 17100, "rbac.authorization.k8s.io": 17000,
         "storage.k8s.io": 16800, "apiextensions.k8s.io": 16700, "admissionregistration.k8s.io": 16700, "scheduling.k8s.io": 16600,
         "coordination.k8s.io": 16500, "node.k8s.io": 16300, "discovery.k8s.io": 16200, "flowcontrol.apiserver.k8s.io": 16100,
-        "internal.apiserver.k8s.io": 16000, "resource.k8s.io": 15900, "storagemigration.k8s.io": 15800,
+        "internal.apiserver.k8s.io": 16000, "resource.k8s.io": 16200, "storagemigration.k8s.io": 15800,
     ]
 
     private static let versions: [String: Int64] = [
-        "flowcontrol.apiserver.k8s.io/v1": 21, "flowcontrol.apiserver.k8s.io/v1beta3": 18, "certificates.k8s.io/v1beta1": 9,
+        "flowcontrol.apiserver.k8s.io/v1": 21, "resource.k8s.io/v1": 21, "flowcontrol.apiserver.k8s.io/v1beta3": 18, "certificates.k8s.io/v1beta1": 9,
         "coordination.k8s.io/v1beta1": 13, "coordination.k8s.io/v1alpha2": 12, "certificates.k8s.io/v1alpha1": 1, "storage.k8s.io/v1beta1": 9,
         "networking.k8s.io/v1beta1": 9, "storagemigration.k8s.io/v1beta1": 9, "scheduling.k8s.io/v1alpha2": 2,
     ]

@@ -160,7 +160,9 @@ package final class CustomResources: Sendable {
         let group = definition["spec"]["group"].string ?? ""
         let plural = definition["spec"]["names"]["plural"].string ?? ""
         let collection = "\(group)/\(plural)"
-        if let served = catalog.all.first(where: { $0.isCustom && $0.collection == collection }) {
+        let versions = catalog.all.filter { $0.isCustom && $0.collection == collection }
+        // As they are stored: nobody has to be asked to convert them.
+        if let served = versions.first(where: \.isStorageVersion) ?? versions.first {
             try await report(definition) { status in
                 CustomResources.set(&status, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
             }

@@ -29,11 +29,14 @@ extension ObjectChecks {
 
     /// What the schema finds. Of a custom resource that is updated, only what the update brings: findings about values that did not
     /// change are no reason to refuse other changes.
-    func schemaErrors(_ object: Node, old: Node?, _ resource: ServedResource, _ warn: (String) -> Void) -> [FieldError] {
+    func schemaErrors(
+        _ object: Node, old: Node?, _ resource: ServedResource, subresource: String = "", _ warn: (String) -> Void
+    ) -> [FieldError] {
         let message = resource.resource.message
         guard resource.isCustom else { return Validation.errors(object, as: message, in: resource.graph, .builtIn) }
         var errors = Validation.errors(object, as: message, in: resource.graph, .custom)
         if !errors.isEmpty, let old { errors = ratcheted(errors, object, old, resource) }
+        errors += ScaleChecks.errors(object, resource, subresource: subresource)
         guard let rules = resource.rules?.rules else { return errors }
         if errors.contains(where: { ObjectChecks.blocking.contains($0.type) }) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"

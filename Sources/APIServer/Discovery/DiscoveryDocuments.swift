@@ -173,13 +173,16 @@ final class DiscoveryDocuments: Sendable {
             let versions = group.versions.filter { version in all.contains { $0.group == group.name && $0.resource.version == version } }
             if !versions.isEmpty { out.append(ServedGroup(name: group.name, versions: versions)) }
         }
+        var custom: Set<String> = []
         for served in all where served.isCustom {
             if let index = out.firstIndex(where: { $0.name == served.group }) {
                 if !out[index].versions.contains(served.resource.version) { out[index].versions.append(served.resource.version) }
             } else {
+                custom.insert(served.group)
                 out.append(ServedGroup(name: served.group, versions: [served.resource.version]))
             }
         }
+        for index in out.indices where custom.contains(out[index].name) { out[index].versions.sort { VersionPriority($0) < VersionPriority($1) } }
         return joined(out)
     }
 
@@ -190,7 +193,7 @@ final class DiscoveryDocuments: Sendable {
         var foreign: [String: [APIServiceTable.Entry]] = [:]
         for entry in entries { foreign[entry.group, default: []].append(entry) }
         for (group, entries) in foreign.sorted(by: { (-(($0.value.map(\.groupPriority).max() ?? 0)), $0.key) < (-(($1.value.map(\.groupPriority).max() ?? 0)), $1.key) }) {
-            let versions = entries.sorted { ($1.versionPriority, $0.version) < ($0.versionPriority, $1.version) }.map(\.version)
+            let versions = entries.sorted { ($1.versionPriority, VersionPriority($0.version)) < ($0.versionPriority, VersionPriority($1.version)) }.map(\.version)
             if let index = out.firstIndex(where: { $0.name == group }) {
                 out[index].versions += versions.filter { !out[index].versions.contains($0) }
             } else {

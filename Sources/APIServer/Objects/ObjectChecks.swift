@@ -62,7 +62,7 @@ package struct ObjectChecks: Sendable {
         if subresource.isEmpty {
             errors += content(object, old: old, resource, strategy, warn)
         } else if resource.isCustom {
-            errors += schemaErrors(object, old: old, resource, warn)
+            errors += schemaErrors(object, old: old, resource, subresource: subresource, warn)
         }
         errors += strategy.validateUpdate(object, old: old, subresource: subresource)
         try refuse(errors, resource, object.name, group: strategy.traits.isRefusedWithoutGroup ? "" : resource.group)

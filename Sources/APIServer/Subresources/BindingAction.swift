@@ -16,11 +16,17 @@ package struct BindingAction: PostSubresource {
         if target.isEmpty { errors.append(.required("target.name")) }
         if !errors.isEmpty { throw APIError.invalid(kind: "Binding", name: name, errors: errors) }
         let uid = object["metadata"]["uid"].string ?? ""
-        let annotations = object["metadata"]["annotations"]
+        let revision = object["metadata"]["resourceVersion"].string ?? ""
+        let (annotations, labels) = (object["metadata"]["annotations"], object["metadata"]["labels"])
         _ = try await writer.update(resource, namespace: namespace, name: name, subresource: "binding", context) { current throws(APIError) in
             if !uid.isEmpty, uid != current.uid {
                 throw APIError.conflict(
                     "pods", name: name, why: "Precondition failed: UID in precondition: \(uid), UID in object meta: \(current.uid)")
+            }
+            if !revision.isEmpty, revision != "\(current.revision)" {
+                throw APIError.conflict(
+                    "pods", name: name,
+                    why: "Precondition failed: ResourceVersion in precondition: \(revision), ResourceVersion in object meta: \(current.revision)")
             }
             if current.isBeingDeleted { throw APIError.conflict("pods/binding", name: name, why: "pod \(name) is being deleted, cannot be assigned to a host") }
             let bound = current["spec"]["nodeName"].string ?? ""
@@ -33,6 +39,9 @@ package struct BindingAction: PostSubresource {
             var pod = current
             pod["spec"]["nodeName"] = .string(target)
             for (key, value) in annotations.fields { pod["metadata"]["annotations"][key] = value }
+            for (key, value) in labels.fields { pod["metadata"]["labels"][key] = value }
+            // What was hoped for is over.
+            pod["status"]["nominatedNodeName"] = .null
             PodConditions.set(&pod, type: "PodScheduled", status: "True")
             return pod
         }
