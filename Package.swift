@@ -81,12 +81,13 @@ let package = Package(
         rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
         rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Emulation", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("ImageRegistry", ["Core", "Tree", "Transport", "OCI", log]),
         rank("ImageBuilder", ["Core", "Tree", "Transport", "OCI", log]),
         // rank 8
         rank("Platform", [
             "Core", "Tree", "Linux", "Transport", "Store", "Schema", "OCI", "HostNetwork", "Machinery", "Containers", "Kinds", "Client", "APIServer",
-            "Controllers", "Scheduler", "Kubelet", "Volumes", "ImageRegistry", "ImageBuilder", log,
+            "Controllers", "Scheduler", "Kubelet", "Volumes", "Emulation", "ImageRegistry", "ImageBuilder", log,
         ]),
         // rank 9
         .executableTarget(
@@ -131,6 +132,7 @@ let package = Package(
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("APIServerTests", ["APIServer", "Differential", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
+        tests("EmulationTests", ["Emulation", "APIServer", "Store", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         tests("MetricsTests", ["APIServer", "Client", "Transport", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         .executableTarget(name: "StoreDriver", dependencies: ["Core", "Store"], path: "Tests/StoreDriver", swiftSettings: swift),

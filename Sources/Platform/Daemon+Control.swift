@@ -1,5 +1,6 @@
 import Client
 import Core
+import Emulation
 import HostNetwork
 import ImageBuilder
 import Linux
@@ -32,7 +33,7 @@ extension Daemon: ControlledCluster {
         defer { timer.cancel() }
         var seen = 0
         for await _ in changes {
-            let ready = view.read { state in state[.nodes].objects.values.count(where: ClusterStatus.isReady) }
+            let ready = view.read { state in state[.nodes].objects.values.count { ClusterStatus.isReady($0) && !EmulatedNode.isOne($0) } }
             if ready >= settings.nodes { return }
             if ready != seen { progress("\(ready) of \(settings.nodes) nodes are Ready") }
             seen = ready

@@ -2,6 +2,7 @@ import APIServer
 package import Client
 import Controllers
 package import Core
+package import Emulation
 import HostNetwork
 package import ImageBuilder
 import Linux
@@ -26,6 +27,7 @@ package final class Daemon: Sendable {
     private let schedulerEvents: EventRecorder
     package let registry: RegistryService
     package let builder: ImageBuilder
+    package let emulation: NodeEmulation
     package let started = Timestamp.now()
     private let nodes: NodeFleet
     private let boot: NetworkBoot
@@ -66,6 +68,7 @@ package final class Daemon: Sendable {
         schedulerEvents = EventRecorder(client: plane.client(as: "system:kube-scheduler"), component: "default-scheduler")
         scheduler = settings.scheduler
             ? SchedulerService(view: view, recorder: schedulerEvents, configuration: try Daemon.schedulerConfiguration(directory)) : nil
+        emulation = NodeEmulation(view: view)
         // Before their layers are cleared away: they outlive a daemon that was killed.
         try CgroupHierarchy.detect().group(BuildSandbox.cgroup(of: group)).killAllAndWait()
         registry = try RegistryService(directory, port: settings.registryPort, authority: pki.authority)
@@ -136,7 +139,7 @@ package final class Daemon: Sendable {
         try await nodes.adopt()
         let control = ControlAPI.server(self)
         let ending = try await withThrowingTaskGroup(of: Ending?.self) { group in
-            for work in [view.run, controllers.run, schedulerEvents.run, scheduler?.run].compactMap(\.self) as [@Sendable () async -> Void] {
+            for work in [view.run, controllers.run, schedulerEvents.run, scheduler?.run, emulation.run].compactMap(\.self) as [@Sendable () async -> Void] {
                 group.addTask {
                     await work()
                     return nil

@@ -1,6 +1,7 @@
 import Client
 import Containers
 import Core
+import Emulation
 import HostNetwork
 import Kubelet
 import Linux
@@ -23,7 +24,7 @@ extension NodeFleet {
     func retireStrays() async throws {
         for sandbox in runtime.all where !(sandbox.labels[Label.node].map(names.contains) ?? true) { try await sandbox.remove() }
         for resource in [GroupVersionResource.nodes, .pods] { await view.reached(1, resource) }
-        let gone = view.read { state in state[.nodes].objects.keys.map(\.name).filter { isOurs($0) && !names.contains($0) } }
+        let gone = view.read { state in state[.nodes].objects.values.filter { !EmulatedNode.isOne($0) }.map(\.name).filter { isOurs($0) && !names.contains($0) } }
         for name in gone {
             log.info("removing a node that was chosen away", metadata: ["node": "\(name)"])
             let pods = view.read { state in state[.pods].objects.filter { $0.value["spec"]["nodeName"].string == name }.map(\.key) }

@@ -5,7 +5,7 @@ enum Ladder {
     static let ranks: [String: Int] = [
         "CLinux": 0, "CAssets": 0, "CSQLite": 0, "CSeccomp": 0, "CCap": 0, "CCrypto": 0, "CYAML": 0, "CZlib": 0, "CZstd": 0, "CFiles": 0,
         "Core": 1, "Tree": 2, "Linux": 2, "Transport": 2, "Store": 2, "Schema": 3, "CEL": 3, "OCI": 3, "HostNetwork": 3, "Machinery": 4,
-        "Containers": 4, "Kinds": 5, "Client": 6, "APIServer": 7, "Controllers": 7, "Scheduler": 7, "Kubelet": 7, "Volumes": 7,
+        "Containers": 4, "Kinds": 5, "Client": 6, "APIServer": 7, "Controllers": 7, "Scheduler": 7, "Kubelet": 7, "Volumes": 7, "Emulation": 7,
         "ImageRegistry": 7, "ImageBuilder": 7, "Platform": 8, "DockerAPI": 8, "jangada": 9,
     ]
     /// Modules that only some may import; an empty list is nobody.

@@ -1,5 +1,6 @@
 import ImageBuilder
 import ImageRegistry
+import Machinery
 import OCI
 import Transport
 package import Tree
@@ -22,6 +23,7 @@ package struct ControlFailure: Error, Sendable, Equatable {
         case let failure as ControlFailure: self = failure
         case let error as RegistryError: self.init(error.status, error.message)
         case let error as ImageError: self.init(error.kind == .notFound ? 404 : 422, error.message, hint: ControlFailure.hint(error))
+        case let error as APIError: self.init(error.code, error.message)
         case let error as BuildError: self.init(422, error.description)
         case TransportError.bodyTooLarge(let limit): self.init(413, "the request is longer than \(limit) bytes")
         case is CancellationError: self.init(499, "cancelled")

@@ -1,3 +1,4 @@
+package import Emulation
 package import ImageBuilder
 package import Tree
 
@@ -6,6 +7,7 @@ package protocol ControlledCluster: AnyObject, Sendable {
     var directory: StateDirectory { get }
     var registry: RegistryService { get }
     var builder: ImageBuilder { get }
+    var emulation: NodeEmulation { get }
 
     /// `name`, `version`, `pid`, `started`, `server`, `nodes`, `services`: what `ClusterStatus` makes of a view.
     func status() async throws -> Node
