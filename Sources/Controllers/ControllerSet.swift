@@ -62,7 +62,7 @@ package struct ControllerSet: Sendable {
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
             DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), CertificateCleaner(), ServiceCIDRs(),
+            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), CertificateCleaner(), ServiceCIDRs(), PodResourceClaims(), ClaimReservations(),
         ]
     }
 
