@@ -5,6 +5,7 @@ import HostNetwork
 import ImageBuilder
 import Linux
 import Machinery
+import Scheduler
 package import Tree
 
 extension Daemon: ControlledCluster {

@@ -23,12 +23,14 @@ struct PreemptionSearch {
     private let profile: Profile
     private let refusals: [(node: String, refusal: Refusal)]
     private let start: Int
+    private let devices: ClaimState
 
     /// `start`: at which of the nodes to begin, so that it is not always the same.
     init(
         _ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ profile: Profile, _ refusals: [(node: String, refusal: Refusal)],
-        from start: Int = 0
+        devices: ClaimState = ClaimState(), from start: Int = 0
     ) {
+        self.devices = devices
         self.pod = pod
         self.cluster = cluster
         self.volumes = volumes
@@ -90,7 +92,7 @@ struct PreemptionSearch {
         return .success(Preemption(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
     }
 
-    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile).refusal(node) }
+    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile, devices: devices).refusal(node) }
 
     private static func isDearer(_ a: PodInfo, _ b: PodInfo) -> Bool {
         a.priority != b.priority ? a.priority > b.priority : start(a) < start(b)

@@ -9,12 +9,16 @@ extension SchedulerCore {
         package let pod: PodInfo
         let profile: Profile
         let volumes: VolumeState
+        let devices: ClaimState
         private(set) var feasible: [NodeInfo]
         private(set) var refusals: [(node: String, refusal: Refusal)]
         /// What programs outside add to the scores.
         private(set) var outsideScores: [String: Int64] = [:]
 
-        init(pod: PodInfo, profile: Profile, volumes: VolumeState, feasible: [NodeInfo], refusals: [(node: String, refusal: Refusal)]) {
+        init(
+            pod: PodInfo, profile: Profile, volumes: VolumeState, devices: ClaimState, feasible: [NodeInfo], refusals: [(node: String, refusal: Refusal)]
+        ) {
+            self.devices = devices
             self.pod = pod
             self.profile = profile
             self.volumes = volumes
@@ -44,14 +48,15 @@ extension SchedulerCore {
         let volumes = pod.claims.isEmpty ? .none : VolumeState(pod, cluster)
         if cluster.nodes.isEmpty { return .refuse(refuse(pod, "no nodes available to schedule pods", [], now)) }
         let total = cluster.nodes.count
-        if let refusal = volumes.refusal {
+        let devices = pod.resourceClaims.isEmpty ? ClaimState() : ClaimState(pod, cluster, now: now)
+        if let refusal = volumes.refusal ?? devices.refusal {
             let unhelpful = "preemption: 0/\(total) nodes are available: \(total) Preemption is not helpful for scheduling."
-            return .refuse(refuse(pod, "0/\(total) nodes are available: \(refusal). " + unhelpful, [.volumes], now))
+            return .refuse(refuse(pod, "0/\(total) nodes are available: \(refusal). " + unhelpful, [volumes.refusal == nil ? .devices : .volumes], now))
         }
         let profile = profile(pod)
-        let filters = Filters(pod, cluster, volumes: volumes, profile)
+        let filters = Filters(pod, cluster, volumes: volumes, profile, devices: devices)
         let (feasible, refusals) = search(pod, filters)
-        let attempt = Attempt(pod: pod, profile: profile, volumes: volumes, feasible: feasible, refusals: refusals)
+        let attempt = Attempt(pod: pod, profile: profile, volumes: volumes, devices: devices, feasible: feasible, refusals: refusals)
         if !profile.extenders.isEmpty, !feasible.isEmpty, !attempt.extenders.isEmpty { return .consult(attempt) }
         return resume(attempt, now: now)
     }
@@ -61,8 +66,11 @@ extension SchedulerCore {
         if let best = best(attempt) {
             queue.scheduled(uid: attempt.pod.uid)
             cluster.place(attempt.pod, on: best.name)
+            let devices = ClaimChoice(attempt.devices, best)
+            for (claim, allocation) in devices.claims where !allocation.isNull { cluster.assumedAllocations[claim.uid] = allocation }
             return .bind(
-                Binding(pod: attempt.pod, node: best.name, volumes: attempt.volumes.choice(best) ?? VolumeState.Choice(), profile: attempt.profile))
+                Binding(
+                    pod: attempt.pod, node: best.name, volumes: attempt.volumes.choice(best) ?? VolumeState.Choice(), profile: attempt.profile, devices: devices))
         }
         guard attempt.profile.preempts else { return .refuse(refuse(attempt, nil, now)) }
         let search = preemptionSearch(attempt)
@@ -88,7 +96,7 @@ extension SchedulerCore {
     }
 
     private func preemptionSearch(_ attempt: Attempt) -> PreemptionSearch {
-        PreemptionSearch(attempt.pod, cluster, attempt.volumes, attempt.profile, attempt.refusals, from: rotation)
+        PreemptionSearch(attempt.pod, cluster, attempt.volumes, attempt.profile, attempt.refusals, devices: attempt.devices, from: rotation)
     }
 
     /// What preemption would come to, without anything being done.
@@ -150,7 +158,7 @@ extension SchedulerCore {
     /// With and without those that the node is promised to: either state may come true.
     func check(_ pod: PodInfo, _ node: NodeInfo, _ filters: Filters) -> Refusal? {
         if let crowded = cluster.node(node, withNominatedFor: pod) {
-            let crowdedFilters = Filters(pod, cluster.replacing(crowded), volumes: filters.volumes, filters.profile)
+            let crowdedFilters = Filters(pod, cluster.replacing(crowded), volumes: filters.volumes, filters.profile, devices: filters.devices)
             if let refusal = crowdedFilters.refusal(crowded) { return refusal }
         }
         return filters.refusal(node)

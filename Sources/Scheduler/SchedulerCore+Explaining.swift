@@ -30,7 +30,7 @@ extension SchedulerCore {
             without.remove(uid: pod.uid)
             alone = cluster.replacing(without)
         }
-        addVerdicts(unbound(pod), alone, &out)
+        addVerdicts(unbound(pod), alone, now: now, &out)
         out["summary"] = .string(summary(pod, out))
         return out
     }
@@ -53,17 +53,20 @@ extension SchedulerCore {
         out["queue"] = entry
     }
 
-    private func addVerdicts(_ pod: PodInfo, _ cluster: SchedulingCluster, _ out: inout Node) {
+    private func addVerdicts(_ pod: PodInfo, _ cluster: SchedulingCluster, now: Timestamp, _ out: inout Node) {
         out["nodes"] = .int(Int64(cluster.nodes.count))
         let volumes = pod.claims.isEmpty ? .none : VolumeState(pod, cluster)
-        if let refusal = volumes.refusal {
-            out["filters"] = [["plugin": "VolumeBinding", "nodes": .int(Int64(cluster.nodes.count)), "reasons": [["reason": .string(refusal), "nodes": .int(Int64(cluster.nodes.count))]]]]
+        let devices = pod.resourceClaims.isEmpty ? ClaimState() : ClaimState(pod, cluster, now: now)
+        if let refusal = volumes.refusal ?? devices.refusal {
+            let filter = volumes.refusal == nil ? Filter.devices : .volumes
+            out["filters"] = [["plugin": .string(filter.rawValue), "nodes": .int(Int64(cluster.nodes.count)), "reasons": [["reason": .string(refusal), "nodes": .int(Int64(cluster.nodes.count))]]]]
             out["feasible"] = 0
-            out["schedulableWhen"] = [["plugin": "VolumeBinding", "event": .string(QueueingHint.remedy(.volumes))]]
+            out["message"] = .string("0/\(cluster.nodes.count) nodes are available: \(refusal).")
+            out["schedulableWhen"] = [["plugin": .string(filter.rawValue), "event": .string(QueueingHint.remedy(filter))]]
             return
         }
         let profile = profile(pod)
-        let filters = Filters(pod, cluster, volumes: volumes, profile)
+        let filters = Filters(pod, cluster, volumes: volumes, profile, devices: devices)
         var feasible: [NodeInfo] = []
         var first: [(node: String, refusal: Refusal)] = []
         var all: [(node: String, refusal: Refusal)] = []
@@ -76,7 +79,7 @@ extension SchedulerCore {
         out["feasible"] = .int(Int64(feasible.count))
         out["filters"] = .list(SchedulerCore.verdicts(all))
         if feasible.isEmpty {
-            let attempt = Attempt(pod: pod, profile: profile, volumes: volumes, feasible: [], refusals: first)
+            let attempt = Attempt(pod: pod, profile: profile, volumes: volumes, devices: devices, feasible: [], refusals: first)
             out["message"] = .string(message(attempt))
             out["preemption"] = profile.preempts ? describe(preemption(attempt)) : "switched off"
             out["schedulableWhen"] = .list(Filter.asked.filter { filter in all.contains { $0.refusal.filter == filter } }.map {
@@ -134,6 +137,7 @@ extension SchedulerCore {
             return "the pod is on \(pod.nodeName); \(now)"
         }
         if pod.isGated { return "the pod waits for its scheduling gates: \(out["gates"].stringList.joined(separator: ", "))" }
+        if pod.awaitsClaims { return "the pod waits for its resource claims to be made" }
         if pod.isTerminating { return "the pod is being deleted" }
         if feasible > 0 { return "the pod has no node yet; \(feasible) of \(total) nodes would have it" }
         return total == 0 ? "no nodes available to schedule pods" : out["message"].string ?? "no node will have the pod"

@@ -23,6 +23,7 @@ package struct SchedulerCore {
         package let node: String
         let volumes: VolumeState.Choice
         let profile: Profile
+        let devices: ClaimChoice
     }
 
     package struct Refused: Sendable {
@@ -51,7 +52,7 @@ package struct SchedulerCore {
     /// What the scheduler reads.
     package static let resources: [GroupVersionResource] = [
         .nodes, .pods, .namespaces, .persistentVolumeClaims, .persistentVolumes, .storageClasses, .podDisruptionBudgets, .csiNodes, .services,
-        .replicaSets, .statefulSets, .replicationControllers,
+        .replicaSets, .statefulSets, .replicationControllers, .resourceClaims, .resourceSlices, .deviceClasses,
     ]
 
     // MARK: - Changes
@@ -77,6 +78,16 @@ package struct SchedulerCore {
             }
             cluster.attachLimits[key.name] = limits.isEmpty ? nil : Dictionary(limits) { first, _ in first }
             changed(.volume, now)
+        case .resourceClaims:
+            cluster.resourceClaims[key] = new
+            if let uid = (new ?? old)?.uid, new.map({ !$0["status"]["allocation"].isNull }) ?? true { cluster.assumedAllocations[uid] = nil }
+            changed(.device, now)
+        case .resourceSlices:
+            cluster.resourceSlices[key.name] = new
+            changed(.device, now)
+        case .deviceClasses:
+            cluster.deviceClasses[key.name] = new
+            changed(.device, now)
         case .services:
             let selector = new?["spec"]["selector"].stringMap ?? [:]
             cluster.serviceSelectors[key.namespace, default: [:]][key.name] = selector.isEmpty ? nil : selector
@@ -131,7 +142,7 @@ package struct SchedulerCore {
         if cluster.places[uid] != nil { return }
         let pod = PodInfo(new)
         let isOurs = profiles[pod.schedulerName] != nil
-        guard isOurs, !new.isBeingDeleted, !pod.isGated else {
+        guard isOurs, !new.isBeingDeleted, !pod.isGated, !pod.awaitsClaims else {
             queue.remove(uid: uid)
             return
         }
@@ -161,6 +172,7 @@ package struct SchedulerCore {
     /// The binding did not come about.
     package mutating func unbind(_ pod: PodInfo, now: Timestamp) {
         cluster.remove(uid: pod.uid)
+        for name in pod.resourceClaims { if let uid = cluster.resourceClaims[ObjectKey(pod.key.namespace, name)]?.uid { cluster.assumedAllocations[uid] = nil } }
         queue.failed(pod, now: now)
         changed(.podGone(pod), now)
     }

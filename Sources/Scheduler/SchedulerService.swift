@@ -131,6 +131,7 @@ package final class SchedulerService: Sendable {
         let pod = binding.pod
         do {
             try await bindVolumes(binding)
+            try await bindClaims(binding)
             if try await bindOutside(binding) { return }
             let target: Node = [
                 "apiVersion": "v1", "kind": "Binding",

@@ -18,6 +18,7 @@ import Tree
         "endpointslice": EndpointSlices(), "endpoints": Endpoints(), "namespacedefaults": ServiceAccounts(), "nodelifecycle": NodeLifecycle(start: Fixture.now + .seconds(-3600)),
         "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "cronjob": CronJobs(), "disruption": DisruptionBudgets(),
         "clusterrole": ClusterRoleAggregation(), "volumebinder": VolumeBinder(), "endpointslicemirroring": EndpointSliceMirrors(),
+        "podresourceclaims": PodResourceClaims(), "claimreservations": ClaimReservations(),
     ]
 
     @Test(arguments: Fixture.all) func planIsAsWritten(_ fixture: Fixture) throws {

@@ -106,3 +106,15 @@ enum SemverLibrary: FunctionLibrary {
         try arguments.opaque(0, VersionValue.self).compare(try arguments.opaque(1, VersionValue.self))
     }
 }
+
+extension Value {
+    /// A semantic version; nil for text that is none.
+    package static func version(_ text: String) -> Value? { VersionValue(text).map { .opaque($0) } }
+
+    /// A map of values that no tree holds; of equal keys the first counts.
+    package static func map(_ entries: [(String, Value)]) -> Value {
+        var table = MapTable()
+        for (key, value) in entries { _ = table.insert(.string(key), value) }
+        return .map(MapValue(table))
+    }
+}

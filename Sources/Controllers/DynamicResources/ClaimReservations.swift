@@ -37,18 +37,19 @@ package struct ClaimReservations: Controller {
         var status = claim["status"]
         if valid.count < reserved.count { if valid.isEmpty { status.remove("reservedFor") } else { status["reservedFor"] = .list(valid) } }
         let isProtected = claim["metadata"]["finalizers"].stringList.contains(ClaimReservations.finalizer)
+        // What was never used keeps its devices: who gave them may mean to reserve it next.
         if valid.isEmpty, isProtected, !reserved.isEmpty || claim.isBeingDeleted { for field in ["allocation", "devices"] { status.remove(field) } }
-        if status != claim["status"] {
-            // The change of the status asks for the plan that lets the finalizer go.
-            return Plan([.updateStatus(.resourceClaims, claim.with(status: status))])
-        }
         var plan = Plan()
-        if isProtected, status["allocation"].isNull {
+        if status != claim["status"] { plan.actions.append(.updateStatus(.resourceClaims, claim.with(status: status))) }
+        // Not merely for want of devices: the scheduler sets the finalizer before it writes what it gives.
+        let gaveBack = !claim["status"]["allocation"].isNull && status["allocation"].isNull
+        if isProtected, valid.isEmpty, gaveBack || claim.isBeingDeleted {
             let left = claim["metadata"]["finalizers"].stringList.filter { $0 != ClaimReservations.finalizer }
-            var metadata: Node = ["resourceVersion": claim["metadata"]["resourceVersion"]]
+            var metadata: Node = ["uid": .string(claim.uid)]
             if left.isEmpty { metadata.setNull("finalizers") } else { metadata["finalizers"] = Node(left) }
             plan.actions.append(.patch(.resourceClaims, key, .merge, ["metadata": metadata]))
         }
+        if !plan.actions.isEmpty { return plan }
         if valid.isEmpty, !claim.isBeingDeleted, let owner = claim.controllerOwner, owner.kind == "Pod", claim.annotations[PodResourceClaims.entry] != nil,
             let pod = state.get(.pods, key.namespace, owner.name), pod.uid == owner.uid, PodView(pod).isTerminal
         {

@@ -9,16 +9,18 @@ struct Filters {
     let podAffinity: PodAffinityState
     let volumes: VolumeState
     let restrictions: VolumeRestrictions
+    let devices: ClaimState
     let profile: Profile
     /// Those that have anything to say about this pod, in their order.
     private(set) var active: [Filter] = []
     private let toleratesUnschedulable: Bool
 
     /// What all nodes are asked with, counted once.
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState, _ profile: Profile = .standard) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState, _ profile: Profile = .standard, devices: ClaimState = ClaimState()) {
         self.pod = pod
         self.volumes = volumes
         self.profile = profile
+        self.devices = devices
         restrictions = VolumeRestrictions(pod, cluster)
         spread = SpreadState(pod, cluster, profile)
         podAffinity = PodAffinityState(pod, cluster)
@@ -38,6 +40,7 @@ struct Filters {
         case .zones: !volumes.bound.isEmpty
         case .spread: spread.isAsked
         case .podAffinity: podAffinity.isAsked
+        case .devices: devices.concernsNodes
         case .extender: false
         }
     }
@@ -67,6 +70,7 @@ struct Filters {
         case .zones: volumes.zoneRefusal(node)
         case .spread: spread.refusal(node)
         case .podAffinity: podAffinity.refusal(pod, node)
+        case .devices: devices.refusal(node)
         case .extender: nil
         }
     }

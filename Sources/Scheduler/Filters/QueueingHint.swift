@@ -11,9 +11,11 @@ enum ClusterChange {
     case podGone(PodInfo)
     case podPlaced(PodInfo)
     case volume
+    /// A resource claim, a slice of devices or a device class.
+    case device
 
     /// The change without what it is about.
-    enum Kind: String, CaseIterable { case node, podGone, podPlaced, volume }
+    enum Kind: String, CaseIterable { case node, podGone, podPlaced, volume, device }
 
     var kind: Kind {
         switch self {
@@ -21,6 +23,7 @@ enum ClusterChange {
         case .podGone: .podGone
         case .podPlaced: .podPlaced
         case .volume: .volume
+        case .device: .device
         }
     }
 }
@@ -35,6 +38,7 @@ enum QueueingHint {
         case .ports, .fit: [.node, .podGone]
         case .volumes, .zones: [.node, .volume]
         case .restrictions, .limits: [.node, .volume, .podGone]
+        case .devices: [.node, .device]
         case .spread, .podAffinity, .extender: Set(ClusterChange.Kind.allCases)
         }
     }
@@ -58,7 +62,7 @@ enum QueueingHint {
             case .podAffinity: return pod.affinity.contains { $0.matches(other, namespaceLabels) }
             default: return true
             }
-        case .volume: return true
+        case .volume, .device: return true
         }
     }
 
@@ -95,6 +99,7 @@ enum QueueingHint {
         case .zones: "a volume changes, or a node in its zone is added"
         case .spread: "a pod that the constraint counts comes or goes, or a node in another domain is added"
         case .podAffinity: "a pod that the terms select comes or goes, or a node is added"
+        case .devices: "a claim gives devices back, or a driver publishes more"
         case .extender: "anything changes: only the extender knows"
         }
     }

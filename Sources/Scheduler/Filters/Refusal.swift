@@ -20,7 +20,7 @@ struct Refusal: Sendable, Equatable {
 enum Filter: String, Sendable, CaseIterable {
     case unschedulable = "NodeUnschedulable", nodeName = "NodeName", taints = "TaintToleration", affinity = "NodeAffinity", ports = "NodePorts"
     case fit = "NodeResourcesFit", restrictions = "VolumeRestrictions", limits = "NodeVolumeLimits", volumes = "VolumeBinding", zones = "VolumeZone"
-    case spread = "PodTopologySpread", podAffinity = "InterPodAffinity"
+    case spread = "PodTopologySpread", podAffinity = "InterPodAffinity", devices = "DynamicResources"
     /// Programs outside, that are asked last.
     case extender = "Extender"
 
