@@ -78,7 +78,7 @@ let package = Package(
         // rank 7
         rank("APIServer", ["Core", "CAssets", "Tree", "Transport", "Store", "Schema", "CEL", "Machinery", "Kinds", "Client", log]),
         rank("Controllers", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
-        rank("Scheduler", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
+        rank("Scheduler", ["Core", "Tree", "Transport", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Kubelet", ["Core", "Tree", "Linux", "Transport", "OCI", "HostNetwork", "Schema", "Machinery", "Containers", "Kinds", "Client", log]),
         rank("Volumes", ["Core", "Tree", "Linux", "Schema", "Machinery", "Kinds", "Client", log]),
         rank("Emulation", ["Core", "Tree", "Schema", "Machinery", "Kinds", "Client", log]),
@@ -134,6 +134,8 @@ let package = Package(
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
+        tests("APIServerTests", ["APIServer", "Differential", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
+        tests("SchedulerTests", ["Scheduler", "Transport", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("EmulationTests", ["Emulation", "APIServer", "Store", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
         tests("MetricsTests", ["APIServer", "Client", "Transport", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),

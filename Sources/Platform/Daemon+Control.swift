@@ -1,10 +1,11 @@
-import Client
+package import Client
 import Core
 import Emulation
 import HostNetwork
 import ImageBuilder
 import Linux
 import Machinery
+import Scheduler
 package import Tree
 
 extension Daemon: ControlledCluster {
@@ -18,6 +19,11 @@ extension Daemon: ControlledCluster {
         node["directory"] = .string(directory.root)
         node["server"] = .string("https://127.0.0.1:\(plane.port)")
         return node
+    }
+
+    package func explain(_ pod: ObjectKey) async throws -> Node? {
+        guard let scheduler else { throw ControlFailure(409, "this cluster's scheduler is another program", hint: "Ask kubectl describe pod \(pod.name).") }
+        return await scheduler.explain(pod)
     }
 
     package func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws {

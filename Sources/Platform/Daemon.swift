@@ -23,7 +23,7 @@ package final class Daemon: Sendable {
     package let plane: ControlPlane
     package let view: ClusterView
     private let controllers: ControllerSet
-    private let scheduler: SchedulerService?
+    let scheduler: SchedulerService?
     private let schedulerEvents: EventRecorder
     package let registry: RegistryService
     package let builder: ImageBuilder

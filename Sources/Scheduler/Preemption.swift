@@ -8,30 +8,35 @@ import Tree
 package struct Preemption: Sendable {
     package let node: String
     package let victims: [PodInfo]
+    /// How many of them a budget would not let go.
+    package let violations: Int
 }
 
 /// Finds the node where the least is lost by making room: fewest broken budgets, then the lowest priorities, then the fewest pods.
 struct PreemptionSearch {
-    enum Outcome { case success(Preemption), failure(String) }
-
-    private struct Candidate {
-        let node: String
-        let victims: [PodInfo]
-        let violations: Int
-    }
+    /// Why it would not help, in upstream's words.
+    struct Fruitless: Error { let message: String }
 
     private let pod: PodInfo
     private let cluster: SchedulingCluster
     private let volumes: VolumeState
     private let profile: Profile
     private let refusals: [(node: String, refusal: Refusal)]
+    private let start: Int
+    private let devices: ClaimState
 
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ profile: Profile, _ refusals: [(node: String, refusal: Refusal)]) {
+    /// `start`: at which of the nodes to begin, so that it is not always the same.
+    init(
+        _ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ profile: Profile, _ refusals: [(node: String, refusal: Refusal)],
+        devices: ClaimState = ClaimState(), from start: Int = 0
+    ) {
+        self.devices = devices
         self.pod = pod
         self.cluster = cluster
         self.volumes = volumes
         self.profile = profile
         self.refusals = refusals
+        self.start = start
     }
 
     /// Whether pods of lower priority are on their way out of the node that the pod was promised.
@@ -40,58 +45,54 @@ struct PreemptionSearch {
         return node.pods.values.contains { $0.isTerminating && $0.priority < pod.priority }
     }
 
-    func run() -> Outcome {
-        if !pod.mayPreempt { return .failure("not eligible due to preemptionPolicy=Never.") }
-        if !pod.nominatedNode.isEmpty, PreemptionSearch.victimsLeaving(pod, cluster) {
-            return .failure("not eligible due to a terminating pod on the nominated node.")
+    func candidates() -> Result<[Preemption], Fruitless> {
+        if !pod.mayPreempt { return .failure(Fruitless(message: "not eligible due to preemptionPolicy=Never.")) }
+        let isLost = refusals.contains { $0.node == pod.nominatedNode && !$0.refusal.isResolvable }
+        if !pod.nominatedNode.isEmpty, !isLost, PreemptionSearch.victimsLeaving(pod, cluster) {
+            return .failure(Fruitless(message: "not eligible due to a terminating pod on the nominated node."))
         }
-        var reasons: [[String]] = []
-        var candidates: [Candidate] = []
-        for (name, refusal) in refusals {
-            guard refusal.isResolvable, let node = cluster[name] else {
-                reasons.append(["Preemption is not helpful for scheduling"])
-                continue
-            }
+        let helpable = refusals.filter(\.refusal.isResolvable)
+        var reasons = [[String]](repeating: ["Preemption is not helpful for scheduling"], count: refusals.count - helpable.count)
+        var candidates: [Preemption] = []
+        let enough = profile.preemptionReach.nodes(of: helpable.count)
+        for step in helpable.indices {
+            guard let node = cluster[helpable[(start + step) % helpable.count].node] else { continue }
             switch victims(node) {
             case .success(let candidate): candidates.append(candidate)
             case .failure(let why): reasons.append(why.reasons)
             }
+            if candidates.count >= enough, candidates.contains(where: { $0.violations == 0 }) { break }
         }
-        guard let best = candidates.min(by: isBetter) else {
-            return .failure("0/\(refusals.count) nodes are available: \(SchedulerCore.histogram(reasons)).")
-        }
-        return .success(Preemption(node: best.node, victims: best.victims))
+        if !candidates.isEmpty { return .success(candidates) }
+        return .failure(Fruitless(message: "0/\(refusals.count) nodes are available: \(SchedulerCore.histogram(reasons))."))
     }
 
-    private struct Fruitless: Error { let reasons: [String] }
+    private struct Vain: Error { let reasons: [String] }
 
     /// All lower ones away first; then, the dearest first, those come back that leave room.
-    private func victims(_ node: NodeInfo) -> Result<Candidate, Fruitless> {
+    private func victims(_ node: NodeInfo) -> Result<Preemption, Vain> {
         let lower = node.pods.values.filter { $0.priority < pod.priority }
-        guard !lower.isEmpty else { return .failure(Fruitless(reasons: ["No preemption victims found for incoming pod"])) }
-        var emptied = node
+        guard !lower.isEmpty else { return .failure(Vain(reasons: ["No preemption victims found for incoming pod"])) }
+        let emptied = node.supposed()
         for other in lower { emptied.remove(uid: other.uid) }
-        if let refusal = refusal(emptied) { return .failure(Fruitless(reasons: refusal.reasons)) }
+        if let refusal = refusal(emptied) { return .failure(Vain(reasons: refusal.reasons)) }
         let (violating, harmless) = split(lower.sorted(by: PreemptionSearch.isDearer))
         var victims: [PodInfo] = []
         var violations = 0
         for (group, counts) in [(violating, true), (harmless, false)] {
             for other in group {
-                var attempt = emptied
-                attempt.add(other)
-                if refusal(attempt) == nil {
-                    emptied = attempt
-                } else {
-                    victims.append(other)
-                    if counts { violations += 1 }
-                }
+                emptied.add(other)
+                if refusal(emptied) == nil { continue }
+                emptied.remove(uid: other.uid)
+                victims.append(other)
+                if counts { violations += 1 }
             }
         }
-        guard !victims.isEmpty else { return .failure(Fruitless(reasons: ["No preemption victims found for incoming pod"])) }
-        return .success(Candidate(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
+        guard !victims.isEmpty else { return .failure(Vain(reasons: ["No preemption victims found for incoming pod"])) }
+        return .success(Preemption(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
     }
 
-    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile).refusal(node) }
+    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile, devices: devices).refusal(node) }
 
     private static func isDearer(_ a: PodInfo, _ b: PodInfo) -> Bool {
         a.priority != b.priority ? a.priority > b.priority : start(a) < start(b)
@@ -103,6 +104,7 @@ struct PreemptionSearch {
 
     /// Those whose eviction a budget does not allow any more, and the others.
     private func split(_ pods: [PodInfo]) -> (violating: [PodInfo], harmless: [PodInfo]) {
+        if cluster.budgets.isEmpty { return ([], pods) }
         var left = cluster.budgets.mapValues { $0["status"]["disruptionsAllowed"].int ?? 0 }
         var violating: [PodInfo] = []
         var harmless: [PodInfo] = []
@@ -119,15 +121,17 @@ struct PreemptionSearch {
         return (violating, harmless)
     }
 
-    private func isBetter(_ a: Candidate, _ b: Candidate) -> Bool {
+    static func best(_ candidates: [Preemption]) -> Preemption? { candidates.min(by: isBetter) }
+
+    private static func isBetter(_ a: Preemption, _ b: Preemption) -> Bool {
         if a.violations != b.violations { return a.violations < b.violations }
-        let (x, y) = (a.victims[0].priority, b.victims[0].priority)
+        guard let x = a.victims.first?.priority, let y = b.victims.first?.priority else { return a.victims.count < b.victims.count }
         if x != y { return x < y }
-        func sum(_ candidate: Candidate) -> Int64 { candidate.victims.reduce(0) { $0 + $1.priority + Int64(Int32.max) + 1 } }
+        func sum(_ candidate: Preemption) -> Int64 { candidate.victims.reduce(0) { $0 + $1.priority + Int64(Int32.max) + 1 } }
         if sum(a) != sum(b) { return sum(a) < sum(b) }
         if a.victims.count != b.victims.count { return a.victims.count < b.victims.count }
-        func earliest(_ candidate: Candidate) -> Timestamp? {
-            candidate.victims.filter { $0.priority == candidate.victims[0].priority }.map(PreemptionSearch.start).min()
+        func earliest(_ candidate: Preemption) -> Timestamp? {
+            candidate.victims.filter { $0.priority == candidate.victims[0].priority }.map(start).min()
         }
         if let i = earliest(a), let j = earliest(b), i != j { return i > j }
         return a.node < b.node

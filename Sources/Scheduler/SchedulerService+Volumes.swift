@@ -5,9 +5,6 @@ import Schema
 import Tree
 
 extension SchedulerService {
-    /// How long a volume may take to be made.
-    private static let patience: Duration = .seconds(600)
-
     /// Tells which volumes and which node were chosen for the claims that waited, and returns when all are bound.
     func bindVolumes(_ binding: SchedulerCore.Binding) async throws {
         guard !binding.volumes.isEmpty else { return }
@@ -29,12 +26,12 @@ extension SchedulerService {
                 .persistentVolumeClaims, ObjectKey(claim.namespace, claim.name), .merge,
                 ["metadata": ["uid": .string(claim.uid), "annotations": ["volume.kubernetes.io/selected-node": .string(binding.node)]]], subresource: nil)
         }
-        for claim in binding.volumes.matches.map(\.claim) + binding.volumes.provisions { try await bound(claim, on: binding.node) }
+        for claim in binding.volumes.matches.map(\.claim) + binding.volumes.provisions { try await bound(claim, within: binding.profile.volumePatience) }
     }
 
-    private func bound(_ claim: Node, on node: String) async throws {
+    private func bound(_ claim: Node, within patience: Duration) async throws {
         let key = ObjectKey(claim.namespace, claim.name)
-        let deadline = time.now() + SchedulerService.patience
+        let deadline = time.now() + patience
         while true {
             guard let current = view.get(.persistentVolumeClaims, key), current.uid == claim.uid, !current.isBeingDeleted else {
                 throw APIError.notFound("persistentvolumeclaims", name: claim.name)

@@ -5,7 +5,7 @@ import Logging
 import Machinery
 import Schema
 import Synchronization
-import Tree
+package import Tree
 
 /// Gives pods their nodes: one pod is decided at a time, bindings and reports run beside the decisions.
 package final class SchedulerService: Sendable {
@@ -13,6 +13,7 @@ package final class SchedulerService: Sendable {
         case change(ClusterView.Change)
         case unbound(PodInfo)
         case lost(PodInfo)
+        case question(ObjectKey, CheckedContinuation<Node?, Never>)
     }
 
     let view: ClusterView
@@ -21,6 +22,8 @@ package final class SchedulerService: Sendable {
     let log = Logger(label: "scheduler")
     private let configuration: SchedulerConfiguration
     private let inbox = Mutex<[News]>([])
+    /// Bindings and reports that are being written.
+    private let underWay = Atomic<Int>(0)
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
@@ -45,6 +48,11 @@ package final class SchedulerService: Sendable {
         wake.yield()
     }
 
+    /// Why the pod is where it is, or nowhere; nil where there is no such pod. Answers while `run` works.
+    package func explain(_ key: ObjectKey) async -> Node? {
+        await withCheckedContinuation { tell(.question(key, $0)) }
+    }
+
     /// Schedules until cancelled.
     package func run() async {
         await view.synced()
@@ -55,10 +63,11 @@ package final class SchedulerService: Sendable {
             while !Task.isCancelled {
                 hear(&core)
                 let now = time.now()
-                switch core.next(now: now) {
-                case .bind(let binding): group.addTask { await self.bind(binding) }
-                case .refuse(let refused): group.addTask { await self.report(refused) }
-                case nil:
+                // As many as may be committed together; more would only wait, and pile up.
+                let decision = underWay.load(ordering: .relaxed) < SchedulerService.mostUnderWay ? core.next(now: now) : nil
+                if let decision {
+                    await carryOut(decision, &core, &group)
+                } else {
                     if let next = core.nextTime, alarm.map({ $0 <= now || $0 > next }) ?? true {
                         alarm = next
                         group.addTask { await self.ring(after: next - now) }
@@ -69,6 +78,27 @@ package final class SchedulerService: Sendable {
                 await Task.yield()
             }
             group.cancelAll()
+        }
+    }
+
+    private static let mostUnderWay = 256
+
+    private func carryOut(_ decision: SchedulerCore.Decision, _ core: inout SchedulerCore, _ group: inout DiscardingTaskGroup) async {
+        switch decision {
+        case .bind(let binding): start(&group) { await self.bind(binding) }
+        case .refuse(let refused): start(&group) { await self.report(refused) }
+        case .consult(let attempt):
+            if let next = await consult(attempt, &core) { await carryOut(next, &core, &group) }
+        case .consultVictims(let attempt, let candidates):
+            await carryOut(core.resume(attempt, preempting: await permitted(attempt, candidates), now: time.now()), &core, &group)
+        }
+    }
+
+    private func start(_ group: inout DiscardingTaskGroup, _ work: @escaping @Sendable () async -> Void) {
+        underWay.add(1, ordering: .relaxed)
+        group.addTask {
+            await work()
+            if self.underWay.subtract(1, ordering: .relaxed).oldValue == SchedulerService.mostUnderWay { self.wake.yield() }
         }
     }
 
@@ -89,6 +119,8 @@ package final class SchedulerService: Sendable {
             case .change(let change): core.observe(change.resource, change.key, old: change.old, new: change.new, now: now)
             case .unbound(let pod): core.unbind(pod, now: now)
             case .lost(let pod): core.forget(pod, now: now)
+            case .question(let key, let answer):
+                answer.resume(returning: view.get(.pods, key).map { core.explain(PodInfo($0), now: now) })
             }
         }
     }
@@ -99,14 +131,15 @@ package final class SchedulerService: Sendable {
         let pod = binding.pod
         do {
             try await bindVolumes(binding)
+            try await bindClaims(binding)
+            if try await bindOutside(binding) { return }
             let target: Node = [
                 "apiVersion": "v1", "kind": "Binding",
                 "metadata": ["name": .string(pod.key.name), "namespace": .string(pod.key.namespace), "uid": .string(pod.uid)],
                 "target": ["apiVersion": "v1", "kind": "Node", "name": .string(binding.node)],
             ]
             _ = try await view.client.post(.pods, pod.key, subresource: "binding", target)
-            recorder.record(
-                Event(pod.node, reason: "Scheduled", message: "Successfully assigned \(pod.key.namespace)/\(pod.key.name) to \(binding.node)"))
+            recordScheduled(binding)
         } catch let error as APIError where error.code == 404 || error.code == 409 {
             // Gone, or bound by another: the watch tells what became of it.
             log.debug("binding refused", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
@@ -130,10 +163,16 @@ package final class SchedulerService: Sendable {
         if let node = refused.preemption?.node { status["nominatedNodeName"] = .string(node) }
         if refused.dropsNomination { status.setNull("nominatedNodeName") }
         await tellPod(pod, refused.message, reason: "Unschedulable", status)
+        for other in refused.outdone {
+            var status = Node.emptyMap
+            status.setNull("nominatedNodeName")
+            _ = try? await view.client.patch(
+                .pods, other.key, .strategic, ["metadata": ["uid": .string(other.uid)], "status": status], subresource: "status")
+        }
     }
 
     /// The event and the PodScheduled condition, which is written only when it says something else than before.
-    private func tellPod(_ pod: PodInfo, _ message: String, reason: String, _ more: Node = .emptyMap) async {
+    func tellPod(_ pod: PodInfo, _ message: String, reason: String, _ more: Node = .emptyMap) async {
         recorder.record(Event(pod.node, .warning, reason: "FailedScheduling", message: message))
         guard let current = view.get(.pods, pod.key), current.uid == pod.uid else { return }
         var changed = current

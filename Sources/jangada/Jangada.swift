@@ -21,7 +21,7 @@ struct Jangada: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Cluster", subcommands: [
                 UpCommand.self, DownCommand.self, ResetCommand.self, StatusCommand.self, KubeconfigCommand.self, LogsCommand.self,
-                NodeCommand.self, DemoCommand.self,
+                ExplainCommand.self, NodeCommand.self, DemoCommand.self,
             ]),
             CommandGroup(name: "Images", subcommands: [BuildCommand.self, ImageCommand.self, RegistryCommand.self]),
             CommandGroup(name: "Program", subcommands: [ServerCommand.self, CompletionCommand.self, VersionCommand.self]),

@@ -53,6 +53,7 @@ struct TestCluster {
         switch core.next(now: now) {
         case .bind(let binding): "\(binding.pod.key.name) to \(binding.node)"
         case .refuse(let refused): refused.message
+        case .consult, .consultVictims: "asks outside"
         case nil: nil
         }
     }

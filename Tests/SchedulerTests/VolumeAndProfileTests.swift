@@ -123,7 +123,7 @@ import Tree
 
     @Test(arguments: [
         ["apiVersion": "v1", "kind": "ConfigMap"],
-        ["apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "extenders": [["urlPrefix": "http://x"]]],
+        ["apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "extenders": [["urlPrefix": "x"]]],
         ["apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [["plugins": ["filter": ["enabled": [["name": "Mine"]]]]]]],
         ["apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [["schedulerName": "a"], ["schedulerName": "a"]]],
     ] as [Node]) func configurationThatCannotBeFollowedIsRefused(_ document: Node) {

@@ -7,10 +7,10 @@ import Tree
 
 /// Keeps the node's object and its lease.
 struct NodeAgent: Sendable {
-    private let kubelet: Kubelet
+    let kubelet: Kubelet
     private var node: NodeConfiguration { kubelet.parts.node }
-    private var client: any ClusterClient { kubelet.parts.client }
-    private var key: ObjectKey { ObjectKey("", node.name) }
+    var client: any ClusterClient { kubelet.parts.client }
+    var key: ObjectKey { ObjectKey("", node.name) }
 
     init(_ kubelet: Kubelet) { self.kubelet = kubelet }
 
@@ -22,6 +22,7 @@ struct NodeAgent: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.keepLease() }
             group.addTask { await self.keepStatus() }
+            group.addTask { await self.keepForeignResources() }
         }
     }
 

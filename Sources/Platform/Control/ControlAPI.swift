@@ -53,6 +53,7 @@ package struct ControlAPI: HTTPHandler {
         case (_, "aliases", _): try await aliases(exchange, Array(path.dropFirst()))
         case (_, "images", _): try await images(exchange, Array(path.dropFirst()))
         case (_, "emulated-nodes", _): try await emulatedNodes(exchange, Array(path.dropFirst()))
+        case ("GET", "explain", 1): try await explain(exchange)
         case ("POST", "build", 1): try await build(exchange)
         default: throw ControlFailure(404, "no such path: \(exchange.request.path)")
         }

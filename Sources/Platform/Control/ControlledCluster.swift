@@ -1,3 +1,4 @@
+package import Client
 package import Emulation
 package import ImageBuilder
 package import Tree
@@ -11,6 +12,9 @@ package protocol ControlledCluster: AnyObject, Sendable {
 
     /// `name`, `version`, `pid`, `started`, `server`, `nodes`, `services`: what `ClusterStatus` makes of a view.
     func status() async throws -> Node
+
+    /// What the scheduler says of a pod; nil where there is none.
+    func explain(_ pod: ObjectKey) async throws -> Node?
 
     /// Returns when the API answers and every node is Ready; says meanwhile what it waits for.
     func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws

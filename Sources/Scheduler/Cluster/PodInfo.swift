@@ -25,9 +25,16 @@ package final class PodInfo: Sendable {
     let preferredAntiAffinity: [(weight: Int64, term: AffinityTerm)]
     let spreads: [SpreadConstraint]
     let claims: [String]
+    /// The names of its resource claims; of one that is still to be made there is none.
+    let resourceClaims: [String]
+    let awaitsClaims: Bool
+    /// With their tags.
     let images: [String]
+    let containerCount: Int
     /// Its controller, by which pods are spread where they do not say how.
     let owner: String
+    /// Whether others' placement may be judged by its wishes.
+    let hasPreferences: Bool
 
     package init(_ pod: Node) {
         node = pod
@@ -52,13 +59,27 @@ package final class PodInfo: Sendable {
         antiAffinity = AffinityTerm.required(antiNode, pod)
         preferredAffinity = AffinityTerm.preferred(affinityNode, pod)
         preferredAntiAffinity = AffinityTerm.preferred(antiNode, pod)
-        spreads = spec["topologySpreadConstraints"].list.map { SpreadConstraint($0, pod) }
+        spreads = spec["topologySpreadConstraints"].list.map { SpreadConstraint($0, labels: pod.labels) }
         claims = spec["volumes"].list.compactMap { volume in
             if let name = volume["persistentVolumeClaim"]["claimName"].string { return name }
             return volume["ephemeral"].isNull ? nil : "\(pod.name)-\(volume["name"].string ?? "")"
         }
-        images = (spec["containers"].list + spec["initContainers"].list).compactMap { $0["image"].string }
+        let made = Dictionary(pod["status"]["resourceClaimStatuses"].list.map { ($0["name"].string ?? "", $0["resourceClaimName"].string ?? "") }) { first, _ in first }
+        let wanted = spec["resourceClaims"].list.map { $0["resourceClaimName"].string ?? made[$0["name"].string ?? ""] }
+        // A status without a name: the claim turned out not to be needed.
+        resourceClaims = wanted.compactMap { $0.flatMap { $0.isEmpty ? nil : $0 } }
+        awaitsClaims = wanted.contains { $0 == nil }
+        containerCount = spec["containers"].list.count + spec["initContainers"].list.count
+        let images = (spec["containers"].list + spec["initContainers"].list).map { $0["image"] } + spec["volumes"].list.map { $0["image"]["reference"] }
+        self.images = images.compactMap { $0.string.map(PodInfo.normalized) }
         owner = pod.controllerOwner?.uid ?? ""
+        hasPreferences = !affinity.isEmpty || !preferredAffinity.isEmpty || !preferredAntiAffinity.isEmpty
+    }
+
+    private static func normalized(_ image: String) -> String {
+        guard let colon = image.lastIndex(of: ":") else { return image + ":latest" }
+        if let slash = image.lastIndex(of: "/"), slash > colon { return image + ":latest" }
+        return image
     }
 
     var schedulerName: String { node["spec"]["schedulerName"].string ?? "default-scheduler" }
@@ -128,16 +149,15 @@ struct AffinityTerm: Sendable {
 /// How evenly pods are to be spread over the values of a node label.
 struct SpreadConstraint: Sendable {
     let topologyKey: String
-    let selector: LabelSelector
+    private(set) var selector: LabelSelector
     let maxSkew: Int64
     let minDomains: Int64
     let isHard: Bool
     let honorsAffinity: Bool
     let honorsTaints: Bool
 
-    init(_ node: Node, _ pod: Node) {
+    init(_ node: Node, labels: [String: String]) {
         topologyKey = node["topologyKey"].string ?? ""
-        let labels = pod.labels
         let extra = node["matchLabelKeys"].stringList.compactMap { key in labels[key].map { LabelSelector.Requirement(key, .isIn, [$0]) } }
         let own = LabelSelector(object: node["labelSelector"])
         selector = own.matchesNothing || extra.isEmpty ? own : LabelSelector(own.requirements + extra)
@@ -146,5 +166,12 @@ struct SpreadConstraint: Sendable {
         isHard = node["whenUnsatisfiable"].string != "ScheduleAnyway"
         honorsAffinity = node["nodeAffinityPolicy"].string != "Ignore"
         honorsTaints = node["nodeTaintsPolicy"].string == "Honor"
+    }
+
+    /// The same for other pods.
+    func selecting(_ selector: LabelSelector) -> SpreadConstraint {
+        var copy = self
+        copy.selector = selector
+        return copy
     }
 }

@@ -6,14 +6,19 @@ import Schema
 import Tree
 
 /// What the scheduler believes of the cluster: its nodes with bound and assumed pods, claims and volumes.
-struct SchedulingCluster: Sendable {
-    private(set) var nodes: [String: NodeInfo] = [:]
-    /// Of the nodes that exist, in a stable order.
-    private(set) var names: [String] = []
+struct SchedulingCluster {
+    /// The nodes that exist, by name, in a stable order.
+    private(set) var nodes: [NodeInfo] = []
+    /// With those that only pods tell of.
+    private var byName: [String: NodeInfo] = [:]
+    private var freeSlots: [Int] = []
     /// On which node each pod is, by uid.
     private(set) var places: [String: String] = [:]
     private(set) var antiAffinityPods = 0
     private(set) var preferencePods = 0
+    /// On how many nodes each image is.
+    private(set) var imageNodes: [String: Int] = [:]
+    private let counts = Shared()
     var namespaceLabels: [String: [String: String]] = [:]
     var claims: [ObjectKey: Node] = [:]
     var volumes: [String: Node] = [:]
@@ -21,41 +26,104 @@ struct SchedulingCluster: Sendable {
     var budgets: [ObjectKey: Node] = [:]
     /// How many volumes of each driver a node can attach; only nodes and drivers that say so.
     var attachLimits: [String: [String: Int64]] = [:]
+    /// What Services select, by namespace and name, and the selectors of sets by uid: by these pods spread that do not say how.
+    var serviceSelectors: [String: [String: [String: String]]] = [:]
+    var ownerSelectors: [String: LabelSelector] = [:]
+    var resourceClaims: [ObjectKey: Node] = [:]
+    var resourceSlices: [String: Node] = [:]
+    var deviceClasses: [String: Node] = [:]
+    /// Allocations that are being written, by the claim's uid.
+    var assumedAllocations: [String: Node] = [:]
+    let expressions = DeviceExpressions()
     /// Pods that wait for room on a node, by uid: victims are leaving for them.
     private(set) var nominated: [String: (node: String, pod: PodInfo)] = [:]
+    private var replacement: NodeInfo?
 
-    subscript(_ name: String) -> NodeInfo? { nodes[name].flatMap { $0.isKnown ? $0 : nil } }
+    /// Of one cluster, whatever is supposed of it.
+    private final class Shared { var cache = MatchCountCache() }
+
+    subscript(_ name: String) -> NodeInfo? {
+        if let replacement, replacement.name == name { return replacement }
+        return byName[name].flatMap { $0.isKnown ? $0 : nil }
+    }
+
+    /// All that there are, also nodes that only pods tell of.
+    var known: Dictionary<String, NodeInfo>.Values { byName.values }
+
+    /// As it will be when what is under way is done.
+    func resourceClaim(_ key: ObjectKey) -> Node? {
+        guard var claim = resourceClaims[key] else { return nil }
+        if let allocation = assumedAllocations[claim.uid], claim["status"]["allocation"].isNull { claim["status"]["allocation"] = allocation }
+        return claim
+    }
+
+    func counts(of selector: LabelSelector, in namespaces: Set<String>, counting: Bool = false) -> MatchCounts {
+        counts.cache.counts(.init(namespaces: namespaces, selector: selector, counting: counting), byName.values)
+    }
+
+    private mutating func info(_ name: String) -> NodeInfo {
+        if let info = byName[name] { return info }
+        let info = NodeInfo(name: name, slot: freeSlots.popLast() ?? byName.count)
+        byName[name] = info
+        return info
+    }
+
+    private mutating func dropIfEmpty(_ name: String) {
+        guard let info = byName[name], !info.isKnown, info.pods.isEmpty else { return }
+        byName[name] = nil
+        freeSlots.append(info.slot)
+    }
 
     mutating func setNode(_ name: String, _ node: Node?) {
         if let node {
-            if self[name] == nil {
-                let at = names.firstIndex { $0 > name } ?? names.endIndex
-                names.insert(name, at: at)
-            }
-            nodes[name, default: NodeInfo(name: name)].set(node)
-        } else {
-            names.removeAll { $0 == name }
-            nodes[name]?.unset()
-            if nodes[name]?.pods.isEmpty == true { nodes[name] = nil }
+            let info = info(name)
+            if !info.isKnown { nodes.insert(info, at: place(name)) }
+            count(info.imageSizes.keys, -1)
+            info.set(node)
+            count(info.imageSizes.keys, 1)
+        } else if let info = self[name] {
+            nodes.remove(at: place(name))
+            count(info.imageSizes.keys, -1)
+            info.unset()
+            dropIfEmpty(name)
         }
     }
 
-    mutating func place(_ pod: PodInfo, on node: String) {
+    private mutating func count(_ images: some Sequence<String>, _ sign: Int) {
+        for image in images {
+            imageNodes[image, default: 0] += sign
+            if imageNodes[image] == 0 { imageNodes[image] = nil }
+        }
+    }
+
+    /// Where a node of that name is, or would be.
+    private func place(_ name: String) -> Int {
+        var (low, high) = (0, nodes.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if nodes[middle].name < name { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    mutating func place(_ pod: PodInfo, on name: String) {
         remove(uid: pod.uid)
-        places[pod.uid] = node
-        nodes[node, default: NodeInfo(name: node)].add(pod)
+        places[pod.uid] = name
+        let info = info(name)
+        info.add(pod)
+        counts.cache.changed(pod, on: info, 1)
         if !pod.antiAffinity.isEmpty { antiAffinityPods += 1 }
-        if !pod.affinity.isEmpty || !pod.preferredAffinity.isEmpty || !pod.preferredAntiAffinity.isEmpty { preferencePods += 1 }
+        if pod.hasPreferences { preferencePods += 1 }
         nominated[pod.uid] = nil
     }
 
     @discardableResult
     mutating func remove(uid: String) -> Bool {
-        guard let node = places.removeValue(forKey: uid), let pod = nodes[node]?.pods[uid] else { return false }
+        guard let name = places.removeValue(forKey: uid), let info = byName[name], let pod = info.remove(uid: uid) else { return false }
+        counts.cache.changed(pod, on: info, -1)
         if !pod.antiAffinity.isEmpty { antiAffinityPods -= 1 }
-        if !pod.affinity.isEmpty || !pod.preferredAffinity.isEmpty || !pod.preferredAntiAffinity.isEmpty { preferencePods -= 1 }
-        nodes[node]?.remove(uid: uid)
-        if nodes[node]?.isKnown == false, nodes[node]?.pods.isEmpty == true { nodes[node] = nil }
+        if pod.hasPreferences { preferencePods -= 1 }
+        dropIfEmpty(name)
         return true
     }
 
@@ -64,20 +132,21 @@ struct SchedulingCluster: Sendable {
     }
 
     /// The node as a pod finds it that may not take what others were promised.
-    func node(_ name: String, withNominatedFor pod: PodInfo) -> NodeInfo? {
-        guard !nominated.isEmpty, var node = self[name] else { return nil }
-        var changed = false
-        for (uid, other) in nominated where other.node == name && uid != pod.uid && other.pod.priority >= pod.priority {
-            node.add(other.pod)
-            changed = true
-        }
-        return changed ? node : nil
+    func node(_ node: NodeInfo, withNominatedFor pod: PodInfo) -> NodeInfo? {
+        guard !nominated.isEmpty else { return nil }
+        let others = nominated.filter { $0.value.node == node.name && $0.key != pod.uid && $0.value.pod.priority >= pod.priority }
+        guard !others.isEmpty else { return nil }
+        let crowded = node.supposed()
+        for other in others.values { crowded.add(other.pod) }
+        return crowded
     }
 
     /// The same cluster with another state of one node: for asking what if.
     func replacing(_ node: NodeInfo) -> SchedulingCluster {
         var copy = self
-        copy.nodes[node.name] = node
+        copy.replacement = node
+        let index = place(node.name)
+        if index < nodes.count, nodes[index].name == node.name { copy.nodes[index] = node }
         return copy
     }
 }

@@ -4,38 +4,63 @@ import Machinery
 import Tree
 
 /// Where the pods are that this pod must be near to or far from, and those that want to be far from it.
-struct PodAffinityState: Sendable {
+struct PodAffinityState {
     /// A label and its value: the nodes that have it are one place.
-    private struct Domain: Hashable, Sendable {
+    private struct Domain: Hashable {
         let key: String
         let value: String
     }
 
-    private var refusedByOthers: Set<Domain> = []
-    private var near: [Domain: Int] = [:]
+    private var refusedByOthers: [String: Set<String>] = [:]
+    private var near: [Domain: Int64] = [:]
     private var far: Set<Domain> = []
     private let matchesOwnAffinity: Bool
+    private let hasOwn: Bool
+
+    var isAsked: Bool { hasOwn || !refusedByOthers.isEmpty }
 
     init(_ pod: PodInfo, _ cluster: SchedulingCluster) {
         matchesOwnAffinity = pod.affinity.allSatisfy { $0.matches(pod, cluster.namespaceLabels) }
-        guard cluster.antiAffinityPods > 0 || !pod.affinity.isEmpty || !pod.antiAffinity.isEmpty else { return }
-        for name in cluster.names {
-            guard let node = cluster[name] else { continue }
+        hasOwn = !pod.affinity.isEmpty || !pod.antiAffinity.isEmpty
+        if cluster.antiAffinityPods > 0 { findRefusing(pod, cluster) }
+        if !pod.affinity.isEmpty { findNear(pod, cluster) }
+        for term in pod.antiAffinity {
+            let count = PodAffinityState.counting([term], cluster)
+            for node in cluster.nodes {
+                guard let value = node.labels[term.topologyKey], count(node) > 0 else { continue }
+                far.insert(Domain(key: term.topologyKey, value: value))
+            }
+        }
+    }
+
+    private mutating func findRefusing(_ pod: PodInfo, _ cluster: SchedulingCluster) {
+        for node in cluster.nodes where !node.withAntiAffinity.isEmpty {
             for uid in node.withAntiAffinity {
                 guard let other = node.pods[uid] else { continue }
                 for term in other.antiAffinity where term.matches(pod, cluster.namespaceLabels) {
-                    if let value = node.labels[term.topologyKey] { refusedByOthers.insert(Domain(key: term.topologyKey, value: value)) }
+                    if let value = node.labels[term.topologyKey] { refusedByOthers[term.topologyKey, default: []].insert(value) }
                 }
             }
-            guard !pod.affinity.isEmpty || !pod.antiAffinity.isEmpty else { continue }
-            for other in node.pods.values {
-                if !pod.affinity.isEmpty, pod.affinity.allSatisfy({ $0.matches(other, cluster.namespaceLabels) }) {
-                    for term in pod.affinity { if let value = node.labels[term.topologyKey] { near[Domain(key: term.topologyKey, value: value), default: 0] += 1 } }
-                }
-                for term in pod.antiAffinity where term.matches(other, cluster.namespaceLabels) {
-                    if let value = node.labels[term.topologyKey] { far.insert(Domain(key: term.topologyKey, value: value)) }
-                }
-            }
+        }
+    }
+
+    private mutating func findNear(_ pod: PodInfo, _ cluster: SchedulingCluster) {
+        let count = PodAffinityState.counting(pod.affinity, cluster)
+        for node in cluster.nodes {
+            let matching = count(node)
+            guard matching > 0 else { continue }
+            for term in pod.affinity { if let value = node.labels[term.topologyKey] { near[Domain(key: term.topologyKey, value: value), default: 0] += matching } }
+        }
+    }
+
+    /// How many pods of a node match all these terms.
+    static func counting(_ terms: [AffinityTerm], _ cluster: SchedulingCluster) -> (NodeInfo) -> Int64 {
+        if terms.count == 1, terms[0].namespaceSelector == nil {
+            let counts = cluster.counts(of: terms[0].selector, in: terms[0].namespaces, counting: true)
+            return { counts[$0] }
+        }
+        return { node in
+            node.pods.values.reduce(0) { count, other in terms.allSatisfy { $0.matches(other, cluster.namespaceLabels) } ? count + 1 : count }
         }
     }
 
@@ -46,8 +71,10 @@ struct PodAffinityState: Sendable {
                 return Refusal(.podAffinity, "node(s) didn't match pod anti-affinity rules", isResolvable: true)
             }
         }
-        if !refusedByOthers.isEmpty, refusedByOthers.contains(where: { node.labels[$0.key] == $0.value }) {
-            return Refusal(.podAffinity, "node(s) didn't satisfy existing pods anti-affinity rules", isResolvable: true)
+        for (key, values) in refusedByOthers {
+            if let value = node.labels[key], values.contains(value) {
+                return Refusal(.podAffinity, "node(s) didn't satisfy existing pods anti-affinity rules", isResolvable: true)
+            }
         }
         return nil
     }

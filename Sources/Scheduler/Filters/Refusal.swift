@@ -19,19 +19,10 @@ struct Refusal: Sendable, Equatable {
 /// The filters by upstream's names, in the order in which they are asked.
 enum Filter: String, Sendable, CaseIterable {
     case unschedulable = "NodeUnschedulable", nodeName = "NodeName", taints = "TaintToleration", affinity = "NodeAffinity", ports = "NodePorts"
-    case fit = "NodeResourcesFit", restrictions = "VolumeRestrictions", limits = "NodeVolumeLimits", volumes = "VolumeBinding", zones = "VolumeZone", spread = "PodTopologySpread", podAffinity = "InterPodAffinity"
+    case fit = "NodeResourcesFit", restrictions = "VolumeRestrictions", limits = "NodeVolumeLimits", volumes = "VolumeBinding", zones = "VolumeZone"
+    case spread = "PodTopologySpread", podAffinity = "InterPodAffinity", devices = "DynamicResources"
+    /// Programs outside, that are asked last.
+    case extender = "Extender"
 
-    /// Which changes of the cluster may let a pod pass that this filter refused.
-    func mayPass(after event: ClusterChange) -> Bool {
-        switch self {
-        case .unschedulable, .nodeName, .taints, .affinity: event == .node
-        case .ports, .fit: event == .node || event == .podGone
-        case .volumes, .zones: event == .node || event == .volume
-        case .restrictions, .limits: event == .node || event == .volume || event == .podGone
-        case .spread, .podAffinity: true
-        }
-    }
+    static let asked = allCases.filter { $0 != .extender }
 }
-
-/// A kind of change in the cluster, as far as it matters to pods that did not fit.
-enum ClusterChange: Sendable { case node, podGone, podPlaced, volume }

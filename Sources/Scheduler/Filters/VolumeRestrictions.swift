@@ -5,12 +5,15 @@ import Tree
 
 /// What pods that are there forbid a pod about volumes: claims that one pod has to itself, disks that are written from one place,
 /// and as many volumes of a driver as a node can attach.
-struct VolumeRestrictions: Sendable {
+struct VolumeRestrictions {
     private let disks: [Node]
     private let isTaken: Bool
     /// Volumes that the pod would bring along, by driver.
     private let wanted: [String: Set<String>]
     private let cluster: SchedulingCluster?
+
+    var hasRestrictions: Bool { !disks.isEmpty || isTaken }
+    var hasLimits: Bool { cluster != nil }
 
     init(_ pod: PodInfo, _ cluster: SchedulingCluster) {
         disks = pod.node["spec"]["volumes"].list.filter { volume in VolumeRestrictions.diskKinds.contains { !volume[$0].isNull } }
@@ -18,7 +21,7 @@ struct VolumeRestrictions: Sendable {
             cluster.claims[ObjectKey(pod.key.namespace, name)]?["spec"]["accessModes"].stringList.contains("ReadWriteOncePod") == true
         })
         isTaken = !exclusive.isEmpty
-            && cluster.nodes.values.contains { node in
+            && cluster.known.contains { node in
                 node.pods.values.contains { $0.key.namespace == pod.key.namespace && $0.uid != pod.uid && !exclusive.isDisjoint(with: $0.claims) }
             }
         let wanted = cluster.attachLimits.isEmpty ? [:] : VolumeRestrictions.attached(pod, cluster)

@@ -20,6 +20,8 @@ struct VolumeState: Sendable {
     /// Set when no node will do, whatever it is.
     private(set) var refusal: String?
 
+    var concernsNodes: Bool { missingVolume || !bound.isEmpty || !waiting.isEmpty }
+
     static let none = VolumeState()
     private init() {}
 

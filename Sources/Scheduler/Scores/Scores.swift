@@ -2,45 +2,64 @@ import Kinds
 import Machinery
 import Tree
 
-/// How well each node that may have a pod suits it: upstream's default scores with their weights.
+/// How well each node that may have a pod suits it: upstream's scores with the profile's weights.
 struct Scores {
-    private let pod: PodInfo
-    private let cluster: SchedulingCluster
-    private let profile: Profile
+    /// What one plugin gives each node, 0…100.
+    struct Column {
+        let score: Score
+        let weight: Int64
+        let values: [Int64]
+    }
+
+    let pod: PodInfo
+    let cluster: SchedulingCluster
+    let profile: Profile
     private let preferredNodes: [(weight: Int64, term: NodeSelector.Term)]
 
     init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ profile: Profile = .standard) {
         self.pod = pod
         self.profile = profile
         self.cluster = cluster
-        preferredNodes = pod.node["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].list.map {
-            ($0["weight"].int ?? 0, NodeSelector.Term($0["preference"]))
+        let own = pod.node["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].list
+        preferredNodes = own.map { ($0["weight"].int ?? 0, NodeSelector.Term($0["preference"])) } + profile.addedPreferences
+    }
+
+    /// One column a plugin that has something to say.
+    func columns(_ nodes: [NodeInfo]) -> [Column] {
+        Score.allCases.compactMap { score in
+            guard let weight = profile.weights[score], weight > 0, let values = values(score, nodes) else { return nil }
+            return Column(score: score, weight: weight, values: values)
         }
     }
 
     /// One total a node, larger is better.
-    func totals(_ nodes: [NodeInfo]) -> [Int64] {
-        var totals = [Int64](repeating: 0, count: nodes.count)
-        for (score, weight) in profile.weights where weight > 0 {
-            switch score {
-            case .fit: for index in nodes.indices { totals[index] += weight * fit(nodes[index]) }
-            case .balanced: for index in nodes.indices { totals[index] += weight * balanced(nodes[index]) }
-            case .images: for index in nodes.indices { totals[index] += weight * images(nodes[index]) }
-            case .taints: add(weight, nodes.map(intolerable), reversed: true, to: &totals)
-            case .affinity: if !preferredNodes.isEmpty { add(weight, nodes.map(preference), reversed: false, to: &totals) }
-            case .spread: if let spread = spread(nodes) { for index in totals.indices { totals[index] += weight * spread[index] } }
-            case .podAffinity: if let near = nearness(nodes) { for index in totals.indices { totals[index] += weight * near[index] } }
-            }
-        }
+    func totals(_ nodes: [NodeInfo]) -> [Int64] { Scores.totals(columns(nodes), count: nodes.count) }
+
+    static func totals(_ columns: [Column], count: Int) -> [Int64] {
+        var totals = [Int64](repeating: 0, count: count)
+        for column in columns { for index in totals.indices { totals[index] += column.weight * column.values[index] } }
         return totals
     }
 
-    /// Scales raw scores to 0…100 of the largest.
-    private func add(_ weight: Int64, _ raw: [Int64], reversed: Bool, to totals: inout [Int64]) {
+    /// Nil where it would be the same for all.
+    private func values(_ score: Score, _ nodes: [NodeInfo]) -> [Int64]? {
+        switch score {
+        case .fit: return nodes.map(fit)
+        case .balanced: return pod.requests.milliCPU == 0 && pod.requests.memory == 0 ? nil : nodes.map(balanced)
+        case .images: return pod.images.contains { cluster.imageNodes[$0] != nil } ? nodes.map(images) : nil
+        case .taints: return nodes.contains(where: \.isDissuading) ? scaled(nodes.map(intolerable), reversed: true) : nil
+        case .affinity: return preferredNodes.isEmpty ? nil : scaled(nodes.map(preference), reversed: false)
+        case .spread: return spread(nodes)
+        case .podAffinity: return nearness(nodes)
+        }
+    }
+
+    /// Raw scores as 0…100 of the largest.
+    private func scaled(_ raw: [Int64], reversed: Bool) -> [Int64] {
         let top = raw.max() ?? 0
-        for index in totals.indices {
-            let score = top == 0 ? 0 : raw[index] * 100 / top
-            totals[index] += weight * (reversed ? 100 - score : score)
+        return raw.map { value in
+            let score = top == 0 ? 0 : value * 100 / top
+            return reversed ? 100 - score : score
         }
     }
 
@@ -53,24 +72,32 @@ struct Scores {
             switch resource {
             case "cpu": (used, capacity) = (node.scoredRequested.milliCPU + pod.scoredRequests.milliCPU, node.allocatable.milliCPU)
             case "memory": (used, capacity) = (node.scoredRequested.memory + pod.scoredRequests.memory, node.allocatable.memory)
-            case "ephemeral-storage":
-                (used, capacity) = (node.requested.ephemeralStorage + pod.requests.ephemeralStorage, node.allocatable.ephemeralStorage)
-            default:
-                // What the pod does not ask for does not speak for or against a node.
-                guard let wanted = pod.requests.others[resource], wanted > 0 else { continue }
-                (used, capacity) = ((node.requested.others[resource] ?? 0) + wanted, node.allocatable.others[resource] ?? 0)
+            default: (used, capacity) = Scores.use(of: resource, on: node, with: pod)
             }
+            guard capacity > 0 else { continue }
             total += weight * score(used, capacity)
             weights += weight
         }
         return weights == 0 ? 0 : total / weights
     }
 
+    /// What would be used of a resource, and of how much; of what the pod does not ask for, nothing of nothing.
+    private static func use(of resource: String, on node: NodeInfo, with pod: PodInfo) -> (Int64, Int64) {
+        switch resource {
+        case "cpu": return (node.requested.milliCPU + pod.requests.milliCPU, node.allocatable.milliCPU)
+        case "memory": return (node.requested.memory + pod.requests.memory, node.allocatable.memory)
+        case "ephemeral-storage": return (node.requested.ephemeralStorage + pod.requests.ephemeralStorage, node.allocatable.ephemeralStorage)
+        default:
+            guard let wanted = pod.requests.others[resource], wanted > 0 else { return (0, 0) }
+            return ((node.requested.others[resource] ?? 0) + wanted, node.allocatable.others[resource] ?? 0)
+        }
+    }
+
     private func score(_ used: Int64, _ capacity: Int64) -> Int64 {
         switch profile.fitting.strategy {
-        case .least: capacity <= 0 || used > capacity ? 0 : (capacity - used) * 100 / capacity
-        case .most: capacity <= 0 || used > capacity ? 0 : used * 100 / capacity
-        case .ratio: shaped(capacity <= 0 || used > capacity ? 100 : used * 100 / capacity)
+        case .least: used > capacity ? 0 : (capacity - used) * 100 / capacity
+        case .most: used > capacity ? 0 : used * 100 / capacity
+        case .ratio: shaped(used > capacity ? 100 : used * 100 / capacity)
         }
     }
 
@@ -83,29 +110,45 @@ struct Scores {
         return last.score * 10
     }
 
-    /// Prefers nodes whose CPU and memory fill at the same pace.
+    /// Prefers nodes whose resources the pod makes fill at the same pace.
     private func balanced(_ node: NodeInfo) -> Int64 {
-        func share(_ used: Int64, _ capacity: Int64) -> Double? { capacity > 0 ? min(Double(used) / Double(capacity), 1) : nil }
-        let shares = [
-            share(node.requested.milliCPU + pod.requests.milliCPU, node.allocatable.milliCPU),
-            share(node.requested.memory + pod.requests.memory, node.allocatable.memory),
-        ].compactMap { $0 }
-        guard shares.count == 2 else { return 100 }
-        return Int64((1 - abs(shares[0] - shares[1]) / 2) * 100)
+        var before: [Double] = []
+        var after: [Double] = []
+        for resource in profile.balancedResources {
+            let (used, capacity) = Scores.use(of: resource, on: node, with: pod)
+            guard capacity > 0 else { continue }
+            let own = resource == "cpu" ? pod.requests.milliCPU : resource == "memory" ? pod.requests.memory
+                : resource == "ephemeral-storage" ? pod.requests.ephemeralStorage : pod.requests.others[resource] ?? 0
+            after.append(min(Double(used) / Double(capacity), 1))
+            before.append(min(Double(used - own) / Double(capacity), 1))
+        }
+        return 50 + (50 + Scores.evenness(after) - Scores.evenness(before)) / 2
     }
 
+    private static func evenness(_ shares: [Double]) -> Int64 {
+        if shares.count == 2 { return Int64((1 - abs((shares[0] - shares[1]) / 2)) * 100) }
+        guard shares.count > 2 else { return 100 }
+        let mean = shares.reduce(0, +) / Double(shares.count)
+        let variance = shares.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(shares.count)
+        return Int64((1 - variance.squareRoot()) * 100)
+    }
+
+    /// An image counts by its size and by the share of nodes that have it, lest all pods gather where it was first.
     private func images(_ node: NodeInfo) -> Int64 {
-        guard !node.imageSizes.isEmpty, !pod.images.isEmpty else { return 0 }
-        let size = pod.images.reduce(Int64(0)) { $0 + (node.imageSizes[$1] ?? node.imageSizes[$1 + ":latest"] ?? 0) }
+        guard !node.imageSizes.isEmpty else { return 0 }
+        let size = pod.images.reduce(Int64(0)) { total, image in
+            guard let size = node.imageSizes[image], let having = cluster.imageNodes[image] else { return total }
+            return total + Int64(Double(size) * Double(having) / Double(max(1, cluster.nodes.count)))
+        }
         let least: Int64 = 23 << 20
-        let most: Int64 = (1000 << 20) * Int64(pod.images.count)
+        let most: Int64 = (1000 << 20) * Int64(max(1, pod.containerCount))
         return 100 * (min(max(size, least), most) - least) / (most - least)
     }
 
     // MARK: - Wishes
 
     private func intolerable(_ node: NodeInfo) -> Int64 {
-        guard !node.taints.isEmpty else { return 0 }
+        guard node.isDissuading else { return 0 }
         return node.taints.reduce(0) { total, taint in
             taint["effect"].string == "PreferNoSchedule" && !pod.tolerations.contains { Tolerations.tolerates($0, taint) } ? total + 1 : total
         }
@@ -113,63 +156,5 @@ struct Scores {
 
     private func preference(_ node: NodeInfo) -> Int64 {
         preferredNodes.reduce(0) { $1.term.matches(labels: node.labels, name: node.name) ? $0 + $1.weight : $0 }
-    }
-
-    // MARK: - Spreading
-
-    private func spread(_ nodes: [NodeInfo]) -> [Int64]? {
-        let soft = pod.spreads.filter { !$0.isHard }
-        var raw = [Double](repeating: 0, count: nodes.count)
-        if !soft.isEmpty {
-            for constraint in soft {
-                var perDomain: [String: Int64] = [:]
-                for name in cluster.names {
-                    guard let node = cluster[name], let domain = node.labels[constraint.topologyKey], SpreadState.isEligible(node, for: pod, constraint)
-                    else { continue }
-                    perDomain[domain, default: 0] += SpreadState.count(node, pod, constraint)
-                }
-                for (index, node) in nodes.enumerated() { raw[index] += Double(node.labels[constraint.topologyKey].map { perDomain[$0] ?? 0 } ?? 0) }
-            }
-        } else if pod.spreads.isEmpty, !pod.owner.isEmpty {
-            // Where a pod does not say, those of one controller spread over nodes, and more weakly over zones.
-            let zone = "topology.kubernetes.io/zone"
-            var perZone: [String: Int64] = [:]
-            for name in cluster.names { if let node = cluster[name], let value = node.labels[zone] { perZone[value, default: 0] += node.byOwner[pod.owner] ?? 0 } }
-            for (index, node) in nodes.enumerated() {
-                raw[index] = Double(node.byOwner[pod.owner] ?? 0) + (node.labels[zone].map { Double(perZone[$0] ?? 0) } ?? 0) / Double(max(1, cluster.names.count))
-            }
-        } else {
-            return nil
-        }
-        guard let top = raw.max(), let least = raw.min(), top > 0 else { return raw.map { _ in 100 } }
-        return raw.map { Int64((top + least - $0) * 100 / top) }
-    }
-
-    private func nearness(_ nodes: [NodeInfo]) -> [Int64]? {
-        guard cluster.preferencePods > 0 || !pod.preferredAffinity.isEmpty || !pod.preferredAntiAffinity.isEmpty else { return nil }
-        var byDomain: [String: [String: Int64]] = [:]
-        func add(_ term: AffinityTerm, _ weight: Int64, _ node: NodeInfo) {
-            if let value = node.labels[term.topologyKey] { byDomain[term.topologyKey, default: [:]][value, default: 0] += weight }
-        }
-        let hasOwn = !pod.preferredAffinity.isEmpty || !pod.preferredAntiAffinity.isEmpty
-        for name in cluster.names {
-            guard let node = cluster[name] else { continue }
-            if hasOwn {
-                for other in node.pods.values {
-                    for (weight, term) in pod.preferredAffinity where term.matches(other, cluster.namespaceLabels) { add(term, weight, node) }
-                    for (weight, term) in pod.preferredAntiAffinity where term.matches(other, cluster.namespaceLabels) { add(term, -weight, node) }
-                }
-            }
-            for uid in node.withPreferences {
-                guard let other = node.pods[uid] else { continue }
-                for term in other.affinity where term.matches(pod, cluster.namespaceLabels) { add(term, profile.hardPodAffinityWeight, node) }
-                for (weight, term) in other.preferredAffinity where term.matches(pod, cluster.namespaceLabels) { add(term, weight, node) }
-                for (weight, term) in other.preferredAntiAffinity where term.matches(pod, cluster.namespaceLabels) { add(term, -weight, node) }
-            }
-        }
-        guard !byDomain.isEmpty else { return nil }
-        let raw = nodes.map { node in byDomain.reduce(Int64(0)) { total, entry in total + (node.labels[entry.key].flatMap { entry.value[$0] } ?? 0) } }
-        guard let top = raw.max(), let least = raw.min(), top > least else { return nil }
-        return raw.map { ($0 - least) * 100 / (top - least) }
     }
 }
