@@ -38,6 +38,24 @@ struct TestAPI: Sendable {
         return answer
     }
 
+    /// Hands over the events of a watch until `take` has enough of them or the server ends it. Throws when it breaks off.
+    func watch(_ path: String, _ take: (Node) -> Bool) async throws {
+        let response = try await http.send(HTTPClientRequest("GET", endpoint, path, headers: ["accept": "application/json"], timeout: .seconds(15)))
+        guard response.isSuccess else {
+            throw Refused(status: response.status, message: try JSONReader.read(try await response.body())["message"].string ?? "")
+        }
+        var rest: [UInt8] = []
+        while let chunk = try await response.nextChunk() {
+            rest += chunk
+            var start = 0
+            while let end = rest[start...].firstIndex(of: 0x0A) {
+                guard take(try JSONReader.read(Array(rest[start..<end]))) else { return }
+                start = end + 1
+            }
+            rest.removeFirst(start)
+        }
+    }
+
     /// Whether http://host/ answers 200, on a connection of its own.
     static func answers(_ host: String) async throws -> Bool {
         let http = HTTPClient(http2: false, connectTimeout: .seconds(5))

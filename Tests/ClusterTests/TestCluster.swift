@@ -16,8 +16,11 @@ final class TestCluster: Sendable {
     let home: String
     var kubeconfig: String { "\(home)/kubeconfig" }
 
-    /// Where the build put its programs: beside this test.
-    static func program() throws -> String { FileSystem.parent(of: try FileSystem.readLink("/proc/self/exe")) + "/jangada" }
+    /// Where the build put its programs: beside this test; `JANGADA_PROGRAM` is another build's to be tested.
+    static func program() throws -> String {
+        if let other = getenv("JANGADA_PROGRAM") { return String(cString: other) }
+        return FileSystem.parent(of: try FileSystem.readLink("/proc/self/exe")) + "/jangada"
+    }
     static let sources = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
 
     private init(name: String?) throws {
