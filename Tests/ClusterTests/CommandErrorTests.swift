@@ -10,7 +10,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ["up", "--nodes", "none"], ["up", "--nodes", "0"], ["up", "--port", "70000"], ["up", "--port", "5", "--registry-port", "5"], ["up", "--fast"],
+        ["up", "--nodes", "none"], ["up", "--nodes", "101"], ["up", "--port", "70000"], ["up", "--port", "5", "--registry-port", "5"], ["up", "--fast"],
         ["status", "-o", "xml"], ["status", "--name", "No"], ["build", "."], ["registry", "create"], ["sail"],
     ])
     func wrongUsageIsToldAndEndsWith64(_ words: [String]) async throws {

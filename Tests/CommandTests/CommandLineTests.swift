@@ -19,7 +19,7 @@ import Tree
     }
 
     @Test(arguments: [
-        ["up", "--nodes", "0"], ["up", "--port", "70000"], ["up", "--name", "No"], ["status", "-o", "xml"], ["kubeconfig", "--merge", "--print"],
+        ["up", "--nodes", "101"], ["up", "--port", "70000"], ["up", "--name", "No"], ["status", "-o", "xml"], ["kubeconfig", "--merge", "--print"],
         ["build", "."], ["image", "push", "--user", "ana", "x"], ["completion", "tcsh"], ["nothing"],
     ])
     func isRefused(_ arguments: [String]) {
