@@ -18,15 +18,18 @@ package struct NodeLifecycle: Controller {
 
     package var name: String { "node-controller" }
     static let leaseNamespace = "kube-node-lease"
+    private static let silent = ObjectTable.Index("silent") { NodeLifecycle.isSilent($0) ? [""] : [] }
+
+    private static func isSilent(_ node: Node) -> Bool { ["False", "Unknown"].contains(node["status"].condition("Ready")?["status"].string ?? "") }
 
     package var triggers: [Trigger] {
         [
             .own(.nodes),
             // The zones decide who is evicted: where one node changes, the others that are not ready are looked at too.
-            Trigger(.nodes) { change, view in
+            Trigger(.nodes, indexes: [NodeLifecycle.silent]) { change, view in
                 func ready(_ node: Node?) -> String { node?["status"].condition("Ready")?["status"].string ?? "" }
                 guard ready(change.old) != ready(change.new) || change.new == nil else { return [] }
-                return view.read { state in state[.nodes].objects.values.filter { ready($0) != "True" && $0.name != change.key.name }.map { ObjectKey("", $0.name) } }
+                return view.read { state in Array(state[.nodes].keys("silent", "").subtracting([change.key])) }
             },
             Trigger(.leases) { change, view in
                 guard change.key.namespace == NodeLifecycle.leaseNamespace else { return [] }
@@ -51,7 +54,8 @@ package struct NodeLifecycle: Controller {
             plan.actions.append(.updateStatus(.nodes, node.with(status: status)))
             return plan
         }
-        let eviction = ZoneState.eviction(of: node, among: Array(state[.nodes].objects.values), now)
+        // Of the others only where it matters: a large cluster's nodes are looked at all the time.
+        let eviction = NodeLifecycle.isSilent(node) ? ZoneState.eviction(of: node, among: Array(state[.nodes].objects.values), now) : .allowed
         let taints = NodeTaints.wanted(node, eviction, now)
         if case .later(let delay?) = eviction { plan.requeue(after: delay) }
         if taints != node["spec"]["taints"].list {

@@ -23,7 +23,8 @@ package struct VolumeAttachments: Controller {
         [
             Trigger(.pods, indexes: [.node, .namespace]) { change, _ in
                 func facet(_ pod: Node?) -> [Node] { pod.map { [$0["spec"]["nodeName"], .bool(PodView($0).isTerminal)] } ?? [] }
-                guard facet(change.old) != facet(change.new) else { return [] }
+                guard facet(change.old) != facet(change.new), [change.old, change.new].contains(where: { $0.map { !VolumeAttachments.claims(of: $0).isEmpty } ?? false })
+                else { return [] }
                 let names = [change.old, change.new].compactMap { $0.map { PodView($0).nodeName } }.filter { !$0.isEmpty }
                 return Set(names).map { ObjectKey("", $0) }
             },
