@@ -37,7 +37,7 @@ import Tree
     }
 
     private func serve(_ body: (ServerFixture) async throws -> Void) async throws {
-        let fixture = try await ServerFixture()
+        let fixture = try await ServerFixture(customMetrics: true)
         let server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: Pods())
         _ = try await server.start()
         let account = GroupVersionResource(group: "", version: "v1", resource: "serviceaccounts")

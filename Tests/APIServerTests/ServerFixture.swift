@@ -23,7 +23,7 @@ struct ServerFixture {
 
     static let admin = UserInfo(name: "admin", groups: ["system:masters", "system:authenticated"])
 
-    init(audit: AuditLog? = nil) async throws {
+    init(audit: AuditLog? = nil, customMetrics: Bool = false) async throws {
         store = try Store(.memory)
         let catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
@@ -42,7 +42,7 @@ struct ServerFixture {
                 store: store, catalog: catalog, writer: writer, authenticators: AuthenticatorChain([Everybody()]), authorizer: authorizer,
                 conversion: conversion, subresources: [:],
                 virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store), audit: audit,
-                embedded: [CustomMetrics(store, catalog)]))
+                embedded: customMetrics ? [CustomMetrics(store, catalog)] : []))
         server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: api)
         _ = try await server.start()
         inside = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: ServerFixture.admin)
