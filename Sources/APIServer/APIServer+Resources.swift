@@ -17,6 +17,7 @@ extension APIServer {
         let info = request.info
         let gvr = GroupVersionResource(group: info.group, version: info.version, resource: info.resource)
         guard let resource = parts.catalog.resource(gvr) else {
+            if let api = embedded(info.group, info.version) { return try await answer(request, api) }
             // Of a group that nobody serves not even the path is known.
             let isServed = parts.catalog.all.contains { $0.group == info.group && $0.resource.version == info.version }
             if isServed { throw APIError.pathNotFound }

@@ -32,7 +32,9 @@ extension APIServer {
             case ("apis", 2):
                 guard let group = discovery.group(segments[1]) else { return unknown(request) }
                 respond(request, json: group)
-            case ("apis", 3): try resourceList(request, group: segments[1], version: segments[2])
+            case ("apis", 3):
+                if let api = embedded(segments[1], segments[2]) { await api.refresh() }
+                try resourceList(request, group: segments[1], version: segments[2])
             default: unknown(request)
             }
         }

@@ -25,13 +25,17 @@ package final class APIServer: HTTPHandler {
         package var metrics: RequestMetrics?
         package var flowControl: FlowControl?
         package var audit: AuditLog?
+        /// Groups of this process that the catalog does not know.
+        package var embedded: [any EmbeddedAPI]
 
         package init(
             store: Store, catalog: ResourceCatalog, writer: ObjectWriter, authenticators: AuthenticatorChain, authorizer: RBACAuthorizer,
             conversion: any VersionConversion, subresources: [String: any SubresourceHandler], virtuals: [String: any VirtualResource] = [:],
-            health: HealthChecks, aggregation: AggregatedAPIs? = nil, metrics: RequestMetrics? = nil, flowControl: FlowControl? = nil, audit: AuditLog? = nil
+            health: HealthChecks, aggregation: AggregatedAPIs? = nil, metrics: RequestMetrics? = nil, flowControl: FlowControl? = nil, audit: AuditLog? = nil,
+            embedded: [any EmbeddedAPI] = []
         ) {
             self.audit = audit
+            self.embedded = embedded
             self.flowControl = flowControl
             self.metrics = metrics
             self.aggregation = aggregation
@@ -54,7 +58,7 @@ package final class APIServer: HTTPHandler {
 
     package init(_ parts: Parts) {
         self.parts = parts
-        discovery = DiscoveryDocuments(catalog: parts.catalog, aggregation: parts.aggregation)
+        discovery = DiscoveryDocuments(catalog: parts.catalog, aggregation: parts.aggregation, embedded: parts.embedded)
         openAPI = OpenAPIDocuments(catalog: parts.catalog, aggregation: parts.aggregation)
     }
 

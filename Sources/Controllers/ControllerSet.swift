@@ -40,13 +40,20 @@ package struct ControllerSet: Sendable {
         self.view = view
         self.options = options
         for provider in options.volumeProviders { add(VolumeProvisioner(provider)) }
+        // Upstream's API server keeps these itself.
+        add(ServiceAddresses())
         guard options.isControllerManager else { return }
         for controller in ControllerSet.controllers(options) { add(controller) }
         let namespaced: @Sendable () -> [GroupVersionResource] = { options.deletable().filter(\.isNamespaced).map(\.resource) }
         add(Namespaces(resources: namespaced))
         add(ResourceQuotas(served: options.deletable))
         if let issuer = options.issuer { add(CertificateSigner(issuer)) }
-        if let scaling = options.scaling { add(HorizontalPodAutoscalers(scaling)) }
+        if let scaling = options.scaling {
+            add(HorizontalPodAutoscalers(scaling))
+            add(ScaledDisruptionBudgets(scaling))
+        } else {
+            add(DisruptionBudgets())
+        }
         add(VolumeReclaimer())
         add(ResourceClaims())
         add(ClaimProtection())
@@ -62,8 +69,9 @@ package struct ControllerSet: Sendable {
         [
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
-            DaemonSets(), StatefulSets(), Jobs(), CronJobs(), DisruptionBudgets(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
+            DaemonSets(), StatefulSets(), Jobs(), OrphanedJobPods(), CronJobs(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
             VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), PodResourceClaims(), CertificateCleaner(), ServiceCIDRs(),
+            VolumeAttachments(),
         ]
     }
 
@@ -86,6 +94,9 @@ package struct ControllerSet: Sendable {
         await view.synced()
         await provider.sweep { [view] name in VolumeProvisioner.isKnown(name, view) }
     }
+
+    /// Nothing due and nothing running in any of them; what waits for its time does not count.
+    package var isIdle: Bool { runners.allSatisfy(\.isIdle) }
 
     /// Works until cancelled.
     package func run() async {

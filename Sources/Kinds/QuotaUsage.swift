@@ -15,6 +15,7 @@ package enum QuotaUsage {
             compute(PodRequests.total(object, "requests"), PodRequests.total(object, "limits"), &usage)
         case "services": services(object, &usage)
         case "persistentvolumeclaims": claims(object, &usage)
+        case "resource.k8s.io/resourceclaims": devices(object, &usage)
         case "configmaps", "resourcequotas", "replicationcontrollers", "secrets": usage[collection] = one
         default: break
         }
@@ -68,6 +69,31 @@ package enum QuotaUsage {
         if let prefix { usage[prefix + "requests.storage"] = storage }
     }
 
+    private static let classSuffix = ".deviceclass.resource.k8s.io/devices"
+
+    /// As many devices of each class as the requests of a ResourceClaim may get at most.
+    private static func devices(_ claim: Node, _ usage: inout [String: Quantity]) {
+        /// Of one request: a class, and how many.
+        func most(_ request: Node) -> (String, Int64) {
+            let name = (request["deviceClassName"].string ?? "") + classSuffix
+            switch request["allocationMode"].string ?? "ExactCount" {
+            case "ExactCount": return (name, request["count"].int ?? 1)
+            case "All": return (name, 32)
+            default: return (name, 0)
+            }
+        }
+        for request in claim["spec"]["devices"]["requests"].list {
+            var worst: [String: Int64] = [:]
+            let alternatives = request["firstAvailable"].list
+            // v1beta1 has the fields of `exactly` in the request itself.
+            for one in alternatives.isEmpty ? [request["exactly"].isNull ? request : request["exactly"]] : alternatives {
+                let (name, count) = most(one)
+                worst[name] = max(worst[name] ?? 0, count)
+            }
+            for (name, count) in worst where name != classSuffix { usage[name] = (usage[name] ?? .zero) + Quantity(count) }
+        }
+    }
+
     // MARK: - Which quotas
 
     /// Whether an object falls under a quota: one of its scopes' conditions fails, or none of its resources is about the object, and it does not.
@@ -77,7 +103,13 @@ package enum QuotaUsage {
             + quota["spec"]["scopeSelector"]["matchExpressions"].list.map {
                 (name: $0["scopeName"].string ?? "", op: $0["operator"].string ?? "", values: $0["values"].stringList)
             }
-        return scopes.allSatisfy { collection == "pods" ? podMatches(object, $0.name, $0.op, $0.values) : false }
+        return scopes.allSatisfy { scope in
+            switch collection {
+            case "pods": podMatches(object, scope.name, scope.op, scope.values)
+            case "persistentvolumeclaims": claimMatches(object, scope.name, scope.op, scope.values)
+            default: false
+            }
+        }
     }
 
     /// The limited resources of a quota (its `status.hard`) that objects of a collection consume.
@@ -100,6 +132,7 @@ package enum QuotaUsage {
         case "services": return ["services", "services.nodeports", "services.loadbalancers"].contains(name)
         case "persistentvolumeclaims":
             return ["persistentvolumeclaims", "requests.storage"].contains(name) || name.contains(".storageclass.storage.k8s.io/")
+        case "resource.k8s.io/resourceclaims": return name.hasSuffix(classSuffix)
         case "configmaps", "resourcequotas", "replicationcontrollers", "secrets": return name == collection
         default: return false
         }
@@ -121,6 +154,22 @@ package enum QuotaUsage {
             default: return false
             }
         case "CrossNamespacePodAffinity": return crossesNamespaces(pod)
+        default: return false
+        }
+    }
+
+    /// By the classes of attributes that a claim has, is given, or asks for.
+    private static func claimMatches(_ claim: Node, _ scope: String, _ op: String, _ values: [String]) -> Bool {
+        guard scope == "VolumeAttributesClass" else { return false }
+        let status = claim["status"]
+        let names = [
+            claim["spec"]["volumeAttributesClassName"], status["currentVolumeAttributesClassName"], status["modifyVolumeStatus"]["targetVolumeAttributesClassName"],
+        ].compactMap(\.string).filter { !$0.isEmpty }
+        switch op {
+        case "Exists": return !names.isEmpty
+        case "DoesNotExist": return names.isEmpty
+        case "In": return names.contains(where: values.contains)
+        case "NotIn": return names.isEmpty || names.contains { !values.contains($0) }
         default: return false
         }
     }

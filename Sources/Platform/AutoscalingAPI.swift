@@ -1,26 +1,20 @@
 import APIServer
 import Client
 import Controllers
-import Core
 import Machinery
 import Schema
-import Store
 import Transport
 import Tree
 
-/// What autoscalers ask, answered by this process's API server.
+/// What autoscalers ask, answered by this process's API server, and by the servers of metrics that APIServices name.
 struct AutoscalingAPI: ScalingSource {
-    private let store: Store
-    private let catalog: ResourceCatalog
-    private let client: any ClusterClient
-    private let metrics: @Sendable (String) async throws -> [Node]
-
-    init(_ store: Store, _ catalog: ResourceCatalog, client: any ClusterClient, metrics: @escaping @Sendable (String) async throws -> [Node]) {
-        self.store = store
-        self.catalog = catalog
-        self.client = client
-        self.metrics = metrics
-    }
+    let catalog: ResourceCatalog
+    let client: any ClusterClient
+    /// Of other servers; without any, custom metrics are those of this process.
+    let aggregation: AggregatedAPIs
+    let customMetrics: CustomMetrics
+    /// The PodMetrics of a namespace.
+    let metrics: @Sendable (String) async throws -> [Node]
 
     private func target(_ apiVersion: String, _ kind: String) throws(APIError) -> ServedResource {
         guard let resource = catalog.resource(of: GroupVersionKind(apiVersion: apiVersion, kind: kind) ?? GroupVersionKind(group: "", version: "v1", kind: kind)),
@@ -43,42 +37,57 @@ struct AutoscalingAPI: ScalingSource {
 
     func podMetrics(namespace: String) async throws -> [Node] { try await metrics(namespace) }
 
-    // MARK: - Metrics that pods tell
+    // MARK: - Custom metrics
 
-    /// Asks the pods themselves: those that `prometheus.io/scrape` says may be asked.
-    func podsMetric(_ name: String, namespace: String, pods: LabelSelector, metric: Node) async throws -> [String: Int64] {
-        let selector = metric["selector"].isNull ? LabelSelector.everything : LabelSelector(object: metric["selector"])
-        let asked = try await client.list(.pods, ListOptions(namespace: namespace)).items.filter {
-            pods.matches($0["metadata"]["labels"]) && !$0.isBeingDeleted && $0.annotations["prometheus.io/scrape"] == "true"
+    func podsMetric(_ name: String, namespace: String, pods: LabelSelector, metric: Node) async throws -> [Node] {
+        try await custom(namespace, "pods/*/\(name)", "pods.\(customMetrics.group) *", objects: pods.description, series: AutoscalingAPI.series(metric))
+    }
+
+    func objectMetric(_ name: String, namespace: String, object: Node, metric: Node) async throws -> Node {
+        let kind = object["kind"].string ?? ""
+        let group = GroupVersionKind(apiVersion: object["apiVersion"].string ?? "", kind: kind)?.group ?? ""
+        let path: String
+        if kind == "Namespace", group.isEmpty {
+            path = "metrics/\(name)"
+        } else {
+            guard let resource = catalog.all.first(where: { $0.group == group && $0.kind == kind }) else {
+                throw APIError.badRequest("unable to map kind \(group.isEmpty ? kind : "\(kind).\(group)") to resource: no matches for kind \"\(kind)\" in group \"\(group)\"")
+            }
+            path = "\(group.isEmpty ? resource.plural : "\(resource.plural).\(group)")/\(object["name"].string ?? "")/\(name)"
         }
-        let values = await withTaskGroup(of: (String, Int64?).self, returning: [String: Int64].self) { group in
-            for pod in asked { group.addTask { (pod.name, await scrape(pod).flatMap { PrometheusText.milliValue(of: name, matching: selector, in: $0) }) } }
-            var out: [String: Int64] = [:]
-            for await (pod, value) in group { if let value { out[pod] = value } }
-            return out
+        let what = path.split(separator: "/").dropLast().joined(separator: ".\(customMetrics.group) ")
+        let items = try await custom(namespace, path, what, objects: "", series: AutoscalingAPI.series(metric))
+        guard let first = items.first, items.count == 1 else {
+            throw APIError.badRequest("the custom metrics API server returned \(items.count) results when we asked for exactly one")
         }
-        if values.isEmpty { throw AutoscalingAPI.noCustomMetrics }
-        return values
+        return first
     }
 
-    private func scrape(_ pod: Node) async -> String? {
-        guard let address = pod["status"]["podIP"].string, !address.isEmpty else { return nil }
-        let annotations = pod.annotations
-        let first = pod["spec"]["containers"].list.flatMap { $0["ports"].list }.compactMap { $0["containerPort"].int }.first
-        guard let port = annotations["prometheus.io/port"].flatMap({ Int($0) }) ?? first.map({ Int($0) }) else { return nil }
-        let endpoint = HTTPEndpoint(isTLS: annotations["prometheus.io/scheme"] == "https", host: address, port: port)
-        let request = HTTPClientRequest("GET", endpoint, annotations["prometheus.io/path"] ?? "/metrics", timeout: .seconds(5))
-        guard let answer = try? await AutoscalingAPI.http.send(request), answer.isSuccess, let body = try? await answer.body(limit: 8 << 20) else { return nil }
-        return String(decoding: body, as: UTF8.self)
+    private static func series(_ metric: Node) -> String { LabelSelector(object: metric["selector"]).description }
+
+    private func custom(_ namespace: String, _ path: String, _ what: String, objects: String, series: String) async throws -> [Node] {
+        let rest = "namespaces/\(namespace)/\(path)"
+        if let version = try aggregation.preferredVersion(of: customMetrics.group, known: customMetrics.versions) {
+            let groupVersion = GroupVersion(group: customMetrics.group, version: version)
+            let query = AutoscalingAPI.query([("labelSelector", objects), ("metricLabelSelector", series)])
+            return try await aggregation.metrics(groupVersion, rest + query, what)["items"].list
+        }
+        let info = RequestInfo(method: "GET", path: "/apis/\(customMetrics.group)/\(customMetrics.versions[0])/\(rest)") { _ in nil }
+        return try await customMetrics.answer(info) { $0 == "labelSelector" ? objects : $0 == "metricLabelSelector" ? series : nil }["items"].list
     }
 
-    private static let http = HTTPClient(tls: ClientTLS(insecure: true), http2: false, connectTimeout: .seconds(2), idleTimeout: .seconds(20))
-
-    func objectMetric(_ name: String, namespace: String, object: Node, metric: Node) async throws -> Int64 { throw AutoscalingAPI.noCustomMetrics }
-
-    func externalMetric(_ name: String, namespace: String, metric: Node) async throws -> [Int64] {
-        throw APIError.badRequest("unable to fetch metrics from external metrics API: the server could not find the requested resource")
+    private static func query(_ items: [(String, String)]) -> String {
+        let given = items.filter { !$0.1.isEmpty }.map { "\($0.0)=\(PercentEncoding.encode($0.1))" }
+        return given.isEmpty ? "" : "?" + given.joined(separator: "&")
     }
 
-    private static let noCustomMetrics = APIError.badRequest("unable to fetch metrics from custom metrics API: no pod that `prometheus.io/scrape` opens tells the metric")
+    // MARK: - External metrics
+
+    func externalMetric(_ name: String, namespace: String, metric: Node) async throws -> [Node] {
+        let group = "external.metrics.k8s.io"
+        guard try aggregation.preferredVersion(of: group, known: ["v1beta1"]) != nil else { throw AggregatedAPIs.nobodyServes("\(name).\(group)") }
+        let query = AutoscalingAPI.query([("labelSelector", AutoscalingAPI.series(metric))])
+        return try await aggregation.metrics(
+            GroupVersion(group: group, version: "v1beta1"), "namespaces/\(namespace)/\(name)\(query)", "\(name).\(group)")["items"].list
+    }
 }

@@ -37,6 +37,7 @@ package final class ControlPlane: Sendable {
     package let streams = NodeStreamsDirectory()
     private let posts: [String: any PostSubresource]
     private let podMetrics: MetricsResources
+    private let customMetrics: CustomMetrics
     /// What signs certificates that are asked for through the API.
     let issuer: any CertificateIssuer
     private let services: ServiceAllocation
@@ -85,6 +86,7 @@ package final class ControlPlane: Sendable {
         let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens, BootstrapTokenAuthenticator(store: store)])
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
+        customMetrics = CustomMetrics(store, catalog)
         let metrics = RequestMetrics(store)
         let health = HealthChecks(serviceAccountKey: tokens.publicKey) { [audit] in metrics.text() + (audit?.log.metrics() ?? "") }
         health.add("log") { true }
@@ -95,7 +97,7 @@ package final class ControlPlane: Sendable {
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
                 virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation,
-                metrics: metrics, flowControl: FlowControl(store), audit: audit?.log))
+                metrics: metrics, flowControl: FlowControl(store), audit: audit?.log, embedded: [customMetrics]))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
@@ -126,10 +128,12 @@ package final class ControlPlane: Sendable {
 
     /// What autoscalers ask of the API.
     var scaling: any ScalingSource {
-        AutoscalingAPI(store, catalog, client: client(as: "system:kube-controller-manager")) { [podMetrics, catalog] namespace in
-            guard let resource = catalog.resource(.init(group: "metrics.k8s.io", version: "v1beta1", resource: "pods")) else { return [] }
-            return try await podMetrics.list(resource, namespace: namespace)
-        }
+        AutoscalingAPI(
+            catalog: catalog, client: client(as: "system:kube-controller-manager"), aggregation: aggregation, customMetrics: customMetrics,
+            metrics: { [podMetrics, catalog] namespace in
+                guard let resource = catalog.resource(.init(group: "metrics.k8s.io", version: "v1beta1", resource: "pods")) else { return [] }
+                return try await podMetrics.list(resource, namespace: namespace)
+            })
     }
 
     /// Listens, then makes what every cluster starts with. Returns the addresses.

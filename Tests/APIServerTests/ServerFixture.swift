@@ -14,6 +14,7 @@ struct ServerFixture {
     let inside: InProcessClient
     /// Vouches for the certificate that the server shows to those it aggregates.
     let frontAuthority: CertificateAuthority
+    let aggregated: AggregatedAPIs
     private let background: [Task<Void, Never>]
 
     private struct Everybody: Authenticator {
@@ -22,7 +23,7 @@ struct ServerFixture {
 
     static let admin = UserInfo(name: "admin", groups: ["system:masters", "system:authenticated"])
 
-    init(audit: AuditLog? = nil) async throws {
+    init(audit: AuditLog? = nil, customMetrics: Bool = false) async throws {
         store = try Store(.memory)
         let catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
@@ -35,11 +36,13 @@ struct ServerFixture {
         frontAuthority = try CertificateAuthority.create(commonName: "front")
         let front = FrontProxy(identity: try frontAuthority.issueClient(commonName: FrontProxy.commonName), authority: frontAuthority.identity.certificatePEM)
         let apis = try AggregatedAPIs(store, frontProxy: front)
+        aggregated = apis
         let api = APIServer(
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: AuthenticatorChain([Everybody()]), authorizer: authorizer,
                 conversion: conversion, subresources: [:],
-                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store), audit: audit))
+                virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store), audit: audit,
+                embedded: customMetrics ? [CustomMetrics(store, catalog)] : []))
         server = HTTPServer(listeners: [.tcp(host: "127.0.0.1", port: 0)], handler: api)
         _ = try await server.start()
         inside = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: ServerFixture.admin)

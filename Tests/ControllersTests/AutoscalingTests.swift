@@ -1,3 +1,4 @@
+import APIServer
 import Core
 import Machinery
 import Testing
@@ -68,11 +69,13 @@ import Tree
             plain 7
             odd NaN
             """
-        #expect(PrometheusText.milliValue(of: "latency", matching: .everything, in: text) == 3500)
-        #expect(PrometheusText.milliValue(of: "latency", matching: LabelSelector(equals: ["path": "/c"]), in: text) == 2000)
-        #expect(PrometheusText.milliValue(of: "plain", matching: .everything, in: text) == 7000)
-        #expect(PrometheusText.milliValue(of: "odd", matching: .everything, in: text) == nil)
-        #expect(PrometheusText.milliValue(of: "lat", matching: .everything, in: text) == nil)
+        let samples = PrometheusText.samples(in: text)
+        #expect(samples.map(\.name) == ["latency", "latency", "latency_sum", "plain", "odd"])
+        #expect(PrometheusText.milliValue(of: "latency", matching: .everything, in: samples) == 3500)
+        #expect(PrometheusText.milliValue(of: "latency", matching: LabelSelector(equals: ["path": "/c"]), in: samples) == 2000)
+        #expect(PrometheusText.milliValue(of: "plain", matching: .everything, in: samples) == 7000)
+        #expect(PrometheusText.milliValue(of: "odd", matching: .everything, in: samples) == nil)
+        #expect(PrometheusText.milliValue(of: "lat", matching: .everything, in: samples) == nil)
     }
 
     // MARK: - Behavior

@@ -17,7 +17,8 @@ import Tree
         "replicaset": ReplicaSets(), "replicationcontroller": ReplicaSets(.replicationController), "deployment": Deployments(),
         "endpointslice": EndpointSlices(), "endpoints": Endpoints(), "namespacedefaults": ServiceAccounts(), "nodelifecycle": NodeLifecycle(start: Fixture.now + .seconds(-3600)),
         "tainteviction": TaintEviction(), "daemonset": DaemonSets(), "statefulset": StatefulSets(), "job": Jobs(), "cronjob": CronJobs(), "disruption": DisruptionBudgets(),
-        "clusterrole": ClusterRoleAggregation(), "volumebinder": VolumeBinder(), "endpointslicemirroring": EndpointSliceMirrors(),
+        "clusterrole": ClusterRoleAggregation(), "serviceaddresses": ServiceAddresses(), "attachdetach": VolumeAttachments(), "joborphans": OrphanedJobPods(),
+        "volumebinder": VolumeBinder(), "endpointslicemirroring": EndpointSliceMirrors(),
     ]
 
     @Test(arguments: Fixture.all) func planIsAsWritten(_ fixture: Fixture) throws {

@@ -102,6 +102,8 @@ final class NodeAgent: Sendable {
             guard !PodView(pod).isReady, !PodView(pod).isTerminal else { return .nothing }
             var running = pod
             running["status"]["phase"] = "Running"
+            // Long ago, so that what it uses counts for autoscalers at once.
+            running["status"]["startTime"] = .string((now + .seconds(-3600)).rfc3339)
             let address = "10.0.\(abs(key.hashValue) % 250).\(abs(key.hashValue / 250) % 250)"
             running["status"]["podIP"] = .string(address)
             running["status"]["podIPs"] = [["ip": .string(address)]]
@@ -112,7 +114,7 @@ final class NodeAgent: Sendable {
 }
 
 /// What ends takes nothing new, as the API server's own NamespaceLifecycle has it.
-private struct EndingNamespaces: AdmissionPlugin {
+struct EndingNamespaces: AdmissionPlugin {
     let store: Store
     var name: String { "NamespaceLifecycle" }
 

@@ -59,7 +59,11 @@ package struct ResourceQuotaAdmission: CommitCharge {
             if request.subresource == "resize" { return true }
             guard request.subresource.isEmpty else { return false }
             return request.object["spec"]["activeDeadlineSeconds"].isNull != request.old["spec"]["activeDeadlineSeconds"].isNull
-        case ("services", .update), ("persistentvolumeclaims", .update): return request.subresource.isEmpty
+        case ("services", .update), ("resource.k8s.io/resourceclaims", .update): return request.subresource.isEmpty
+        case ("persistentvolumeclaims", .update):
+            guard request.subresource == "status" else { return request.subresource.isEmpty }
+            let fields = ["currentVolumeAttributesClassName", "modifyVolumeStatus", "allocatedResources"]
+            return fields.contains { request.object["status"][$0] != request.old["status"][$0] }
         default: return false
         }
     }

@@ -75,10 +75,13 @@ package final class AggregatedAPIs: Sendable {
         }
     }
 
-    /// A GET as the aggregator itself, who may see everything.
-    func get(_ target: String, of entry: APIServiceTable.Entry, limit: Duration = .seconds(5)) async throws -> (status: Int, body: [UInt8]) {
+    /// The aggregator itself, who may see everything.
+    static let aggregator = UserInfo(name: "system:kube-aggregator", groups: ["system:masters"])
+
+    /// A GET as somebody of this process.
+    func get(_ target: String, of entry: APIServiceTable.Entry, as user: UserInfo = aggregator, limit: Duration = .seconds(5)) async throws -> (status: Int, body: [UInt8]) {
         let endpoint = try endpoint(of: entry)
-        var headers = FrontProxy.headers(UserInfo(name: "system:kube-aggregator", groups: ["system:masters"]))
+        var headers = FrontProxy.headers(user)
         headers.append("Accept", "application/json")
         let request = HTTPClientRequest("GET", endpoint, target, headers: headers, timeout: limit)
         let client = client(for: entry)

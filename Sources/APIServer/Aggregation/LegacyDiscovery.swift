@@ -19,7 +19,14 @@ enum LegacyDiscovery {
         }
         for item in all {
             let parts = (item["name"].string ?? "").split(separator: "/", maxSplits: 1).map(String.init)
-            guard parts.count == 2, let place = places[parts[0]] else { continue }
+            guard parts.count == 2 else { continue }
+            if places[parts[0]] == nil {
+                // A subresource of what is served nowhere, as metrics of pods are: upstream's parent without verbs.
+                places[parts[0]] = out.count
+                let isNamespaced = item["namespaced"].bool == true
+                out.append(["resource": .string(parts[0]), "responseKind": kind(.null), "scope": isNamespaced ? "Namespaced" : "Cluster", "singularResource": "", "verbs": .list([])])
+            }
+            guard let place = places[parts[0]] else { continue }
             out[place]["subresources"].append(["subresource": .string(parts[1]), "responseKind": kind(item), "verbs": .list(item["verbs"].list)])
         }
         return out

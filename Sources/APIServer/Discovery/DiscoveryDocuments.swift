@@ -19,15 +19,17 @@ final class DiscoveryDocuments: Sendable {
 
     private let catalog: ResourceCatalog
     private let aggregation: AggregatedAPIs?
+    private let embedded: [any EmbeddedAPI]
     private let cache = Mutex(Cache())
 
-    init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil) {
+    init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil, embedded: [any EmbeddedAPI] = []) {
+        self.embedded = embedded
         self.catalog = catalog
         self.aggregation = aggregation
     }
 
     private func cached(_ key: String, _ make: () -> Node) -> Document {
-        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003
+        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003 &+ embedded.reduce(0) { $0 &+ $1.generation } &* 1_000_000_007
         if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
         let body = JSONWriter.write(make())
         let document = Document(body: body, etag: "\"\(Encoding.hex(SHA256.hash(body)).uppercased())\"")
@@ -47,6 +49,10 @@ final class DiscoveryDocuments: Sendable {
             let items = groups.map { group -> Node in
                 let versions = group.versions.map { version -> Node in
                     if let foreign = self.foreign(group.name, version) { return foreign }
+                    if let api = self.embedded(group.name) {
+                        let list: Node = ["resources": .list(api.resources(version))]
+                        return ["version": .string(version), "resources": .list(LegacyDiscovery.resources(list)), "freshness": "Current"]
+                    }
                     return [
                         "version": .string(version),
                         "resources": .list(self.resources(group.name, version).map(aggregatedResource)),
@@ -125,7 +131,7 @@ final class DiscoveryDocuments: Sendable {
     func resourceList(group: String, version: String) -> Document? {
         guard groups.contains(where: { $0.name == group && $0.versions.contains(version) }) else { return nil }
         return cached("resources \(group)/\(version)") {
-            var items: [Node] = []
+            var items = self.embedded(group)?.resources(version) ?? []
             for resource in self.resources(group, version) {
                 items.append(legacyResource(resource))
                 for subresource in resource.subresources { items.append(legacySubresource(subresource, of: resource)) }
@@ -183,7 +189,16 @@ final class DiscoveryDocuments: Sendable {
             }
         }
         for index in out.indices where custom.contains(out[index].name) { out[index].versions.sort { VersionPriority($0) < VersionPriority($1) } }
-        return joined(out)
+        out = joined(out)
+        for api in embedded where !out.contains(where: { $0.name == api.group }) { out.append(ServedGroup(name: api.group, versions: api.versions)) }
+        return out
+    }
+
+    /// The API of this process that has a group: the catalog and other servers come first.
+    func embedded(_ group: String) -> (any EmbeddedAPI)? {
+        guard let api = embedded.first(where: { $0.group == group }) else { return nil }
+        if aggregation?.table.entries.contains(where: { $0.group == group }) == true { return nil }
+        return catalog.all.contains { $0.group == group } ? nil : api
     }
 
     /// With the group versions of other servers: groups after the built-in ones by their priority, versions by theirs.

@@ -11,6 +11,7 @@ import Tree
 package final class HorizontalPodAutoscalers: Reconciler {
     private let source: any ScalingSource
     private let histories = Mutex<[String: ScalingHistory]>([:])
+    private let selectors = Mutex<[String: (key: ObjectKey, selector: LabelSelector)]>([:])
     private static let period: Duration = .seconds(15)
 
     package init(_ source: any ScalingSource) { self.source = source }
@@ -20,13 +21,18 @@ package final class HorizontalPodAutoscalers: Reconciler {
     package var triggers: [Trigger] {
         [
             Trigger(.horizontalPodAutoscalers, indexes: [.namespace]) { [self] change, _ in
-                if change.new == nil, let old = change.old { _ = histories.withLock { $0.removeValue(forKey: old.uid) } }
+                if change.new == nil, let old = change.old { forget(old.uid) }
                 return change.old?["spec"] == change.new?["spec"] ? [] : [change.key]
             }
         ]
     }
 
     package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [(.pods, [.namespace])] }
+
+    private func forget(_ uid: String) {
+        _ = histories.withLock { $0.removeValue(forKey: uid) }
+        _ = selectors.withLock { $0.removeValue(forKey: uid) }
+    }
 
     /// One look, carried from step to step.
     struct Look {
@@ -82,7 +88,7 @@ package final class HorizontalPodAutoscalers: Reconciler {
         var metrics: [Node] = []
         var desired = current
         var reason = ""
-        if current == 0, least != 0 {
+        if current == 0 {
             look.set("ScalingActive", false, "ScalingDisabled", "scaling is disabled since the replica count of the target is zero")
         } else if current > most {
             (desired, reason) = (most, "Current number of replicas above Spec.MaxReplicas")
@@ -102,9 +108,10 @@ package final class HorizontalPodAutoscalers: Reconciler {
             desired = tempered.replicas
         }
         let scaled = desired != current ? await rescale(&look, from: current, to: desired, reason) : false
+        if !scaled, desired != current { desired = look.status["desiredReplicas"].int ?? 0 }
         if scaled { history.scaled(from: current, to: desired, behavior: look.behavior, now: look.now) }
         remember(history, look)
-        report(&look, current, scaled ? desired : current, metrics, scaled: scaled)
+        report(&look, current, desired, metrics, scaled: scaled)
     }
 
     private func remember(_ history: ScalingHistory, _ look: Look) { histories.withLock { $0[look.autoscaler.uid] = history } }
@@ -138,39 +145,61 @@ package final class HorizontalPodAutoscalers: Reconciler {
 
     // MARK: - Proposals
 
+    /// The autoscalers, this one among them, whose selectors as they were last seen match any of the pods.
+    private func rivals(_ autoscaler: Node, _ selector: LabelSelector, _ pods: [Node]) -> [String] {
+        let known = selectors.withLock { selectors in
+            selectors[autoscaler.uid] = (ObjectKey(autoscaler.namespace, autoscaler.name), selector)
+            return selectors.values.filter { $0.key.namespace == autoscaler.namespace }
+        }
+        return known.filter { one in pods.contains { one.selector.matches($0["metadata"]["labels"]) } }.map(\.key.name).sorted()
+    }
+
     /// The largest of what the metrics want. Nil where too few of them could be had.
     private func propose(_ look: inout Look, _ scale: Node, _ view: ClusterView, _ statuses: inout [Node]) async -> (replicas: Int64, metric: String)? {
         let text = scale["status"]["selector"].string ?? ""
         guard !text.isEmpty else {
             look.warn("SelectorRequired", "selector is required")
+            look.warn("FailedComputeMetricsReplicas", "selector is required")
             look.set("ScalingActive", false, "InvalidSelector", "the HPA target's scale is missing a selector")
             return nil
         }
         guard let selector = try? LabelSelector(parsing: text) else {
-            look.warn("InvalidSelector", "couldn't convert selector into a corresponding internal selector object: \(text)")
-            look.set("ScalingActive", false, "InvalidSelector", "couldn't convert selector into a corresponding internal selector object: \(text)")
+            let message = "couldn't convert selector into a corresponding internal selector object: \(text)"
+            look.warn("InvalidSelector", message)
+            look.warn("FailedComputeMetricsReplicas", message)
+            look.set("ScalingActive", false, "InvalidSelector", message)
             return nil
         }
         let namespace = look.autoscaler.namespace
         let pods = view.read { $0.inNamespace(.pods, namespace).filter { selector.matches($0["metadata"]["labels"]) } }
+        let rivals = rivals(look.autoscaler, selector, pods)
+        guard rivals.count < 2 else {
+            let message = "pods by selector \(text) are controlled by multiple HPAs: [\(rivals.map { "{\($0) \(namespace)}" }.joined(separator: " "))]"
+            look.warn("AmbiguousSelector", message)
+            look.warn("FailedComputeMetricsReplicas", message)
+            look.set("ScalingActive", false, "AmbiguousSelector", message)
+            return nil
+        }
         let specs = look.autoscaler["spec"]["metrics"].list
         let reader = MetricReader(source: source, look: look, scale: scale, selector: selector, pods: pods)
         var best: (replicas: Int64, metric: String)?
-        var failures: [(reason: String, message: String)] = []
+        var failures: [MetricReader.Refusal] = []
         for spec in specs {
             do {
                 let reading = try await reader.read(spec)
                 statuses.append(reading.status)
                 if best.map({ reading.replicas > $0.replicas }) ?? true { best = (reading.replicas, reading.name) }
             } catch {
-                let (reason, message) = MetricReader.failure(spec, error)
-                look.warn(reason, message)
-                failures.append((reason, message))
+                let refusal = MetricReader.refusal(spec, error)
+                look.warn(refusal.reason, refusal.message)
+                failures.append(refusal)
+                // Its place in the list stays, as upstream leaves it: a status of no type.
+                statuses.append(["type": ""])
             }
         }
         if let first = failures.first, failures.count >= specs.count || (best?.replicas ?? 0) < scale["spec"]["replicas"].int ?? 0 {
             look.set("ScalingActive", false, first.reason, "the HPA was unable to compute the replica count: \(first.message)")
-            look.warn("FailedComputeMetricsReplicas", "invalid metrics (\(failures.count) invalid out of \(specs.count)), first error is: \(first.message)")
+            look.warn("FailedComputeMetricsReplicas", "invalid metrics (\(failures.count) invalid out of \(specs.count)), first error is: \(first.inFull)")
             return nil
         }
         if let best { look.set("ScalingActive", true, "ValidMetricFound", "the HPA was able to successfully calculate a replica count from \(best.metric)") }

@@ -41,8 +41,10 @@ struct ReplicaCalculation {
 
     /// Against a share, in percent, of what the pods request.
     func utilization(_ samples: [String: Sample], target: Int64, resource: String, container: String) throws(Failure) -> Result {
-        let requests = try requests(resource, container)
+        var requests: [String: Int64] = [:]
         func ratio(_ samples: [String: Sample]) throws(Failure) -> (Double, Int64, Int64) {
+            // Only now: a missing request is no reason where there are no metrics.
+            if requests.isEmpty { requests = try self.requests(resource, container) }
             var (used, requested, count) = (Int64(0), Int64(0), Int64(0))
             for (pod, sample) in samples {
                 guard let request = requests[pod] else { continue }

@@ -8,10 +8,10 @@ package protocol ScalingSource: Sendable {
     func setReplicas(_ replicas: Int64, apiVersion: String, kind: String, namespace: String, name: String) async throws
     /// All `PodMetrics` of a namespace.
     func podMetrics(namespace: String) async throws -> [Node]
-    /// Thousandths by pod of a metric that describes pods (`custom.metrics.k8s.io`).
-    func podsMetric(_ name: String, namespace: String, pods: LabelSelector, metric: Node) async throws -> [String: Int64]
-    /// Thousandths of a metric that describes one object.
-    func objectMetric(_ name: String, namespace: String, object: Node, metric: Node) async throws -> Int64
-    /// Thousandths of each series of a metric of something outside (`external.metrics.k8s.io`).
-    func externalMetric(_ name: String, namespace: String, metric: Node) async throws -> [Int64]
+    /// The MetricValues (`custom.metrics.k8s.io`) of a metric that describes pods.
+    func podsMetric(_ name: String, namespace: String, pods: LabelSelector, metric: Node) async throws -> [Node]
+    /// The one MetricValue of a metric that describes one object.
+    func objectMetric(_ name: String, namespace: String, object: Node, metric: Node) async throws -> Node
+    /// The ExternalMetricValues (`external.metrics.k8s.io`) of a metric of something outside.
+    func externalMetric(_ name: String, namespace: String, metric: Node) async throws -> [Node]
 }

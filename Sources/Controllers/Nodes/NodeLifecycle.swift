@@ -18,10 +18,19 @@ package struct NodeLifecycle: Controller {
 
     package var name: String { "node-controller" }
     static let leaseNamespace = "kube-node-lease"
+    private static let silent = ObjectTable.Index("silent") { NodeLifecycle.isSilent($0) ? [""] : [] }
+
+    private static func isSilent(_ node: Node) -> Bool { ["False", "Unknown"].contains(node["status"].condition("Ready")?["status"].string ?? "") }
 
     package var triggers: [Trigger] {
         [
             .own(.nodes),
+            // The zones decide who is evicted: where one node changes, the others that are not ready are looked at too.
+            Trigger(.nodes, indexes: [NodeLifecycle.silent]) { change, view in
+                func ready(_ node: Node?) -> String { node?["status"].condition("Ready")?["status"].string ?? "" }
+                guard ready(change.old) != ready(change.new) || change.new == nil else { return [] }
+                return view.read { state in Array(state[.nodes].keys("silent", "").subtracting([change.key])) }
+            },
             Trigger(.leases) { change, view in
                 guard change.key.namespace == NodeLifecycle.leaseNamespace else { return [] }
                 // A renewal of a healthy node's lease only moves the deadline, and the plan that waits for it looks anew.
@@ -45,7 +54,10 @@ package struct NodeLifecycle: Controller {
             plan.actions.append(.updateStatus(.nodes, node.with(status: status)))
             return plan
         }
-        let taints = NodeTaints.wanted(node, now)
+        // Of the others only where it matters: a large cluster's nodes are looked at all the time.
+        let eviction = NodeLifecycle.isSilent(node) ? ZoneState.eviction(of: node, among: Array(state[.nodes].objects.values), now) : .allowed
+        let taints = NodeTaints.wanted(node, eviction, now)
+        if case .later(let delay?) = eviction { plan.requeue(after: delay) }
         if taints != node["spec"]["taints"].list {
             var spec = Node.emptyMap
             if taints.isEmpty { spec.setNull("taints") } else { spec["taints"] = .list(taints) }
@@ -107,11 +119,12 @@ enum NodeTaints {
     private static let unschedulable = "node.kubernetes.io/unschedulable"
 
     /// All taints that the node should have: those of others as they are, ours as its state is.
-    static func wanted(_ node: Node, _ now: Timestamp) -> [Node] {
+    static func wanted(_ node: Node, _ eviction: ZoneState.Eviction, _ now: Timestamp) -> [Node] {
         var ours: [(key: String, effect: String)] = []
         for (type, status, key) in byCondition where node["status"].condition(type)?["status"].string == status {
             ours.append((key, "NoSchedule"))
-            if type == "Ready" { ours.append((key, "NoExecute")) }
+            let isThere = node["spec"]["taints"].list.contains { $0["key"].string == key && $0["effect"].string == "NoExecute" }
+            if type == "Ready", eviction == .allowed || (isThere && eviction != .none) { ours.append((key, "NoExecute")) }
         }
         if node["spec"]["unschedulable"].bool == true { ours.append((unschedulable, "NoSchedule")) }
         let managed = Set(byCondition.map(\.key) + [unschedulable])

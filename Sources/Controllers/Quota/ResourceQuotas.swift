@@ -91,6 +91,11 @@ package final class ResourceQuotas: Reconciler {
         lazy var served = served()
         for (name, _) in hard.fields {
             for (collection, resource) in ResourceQuotas.plain where QuotaUsage.isCounted(name, collection) { out[collection] = resource }
+            if QuotaUsage.isCounted(name, "resource.k8s.io/resourceclaims"),
+                let claims = served.first(where: { $0.resource.group == "resource.k8s.io" && $0.resource.resource == "resourceclaims" })
+            {
+                out["resource.k8s.io/resourceclaims"] = claims.resource
+            }
             guard name.hasPrefix("count/") else { continue }
             let parts = name.dropFirst("count/".count).split(separator: ".", maxSplits: 1)
             guard let resource = parts.first.map(String.init) else { continue }
@@ -117,7 +122,12 @@ package final class ResourceQuotas: Reconciler {
     }
 
     private static func differs(_ old: Node, _ new: Node, _ collection: String) -> Bool {
-        guard ["pods", "services", "persistentvolumeclaims"].contains(collection) else { return false }
+        guard ["pods", "services", "persistentvolumeclaims", "resource.k8s.io/resourceclaims"].contains(collection) else { return false }
+        if collection == "persistentvolumeclaims" {
+            // The classes of attributes decide which quotas a claim falls under.
+            let fields = [("spec", "volumeAttributesClassName"), ("status", "currentVolumeAttributesClassName"), ("status", "modifyVolumeStatus")]
+            if fields.contains(where: { old[$0.0][$0.1] != new[$0.0][$0.1] }) { return true }
+        }
         if collection == "pods", old["spec"]["activeDeadlineSeconds"] != new["spec"]["activeDeadlineSeconds"] { return true }
         return QuotaUsage.of(old, collection: collection) != QuotaUsage.of(new, collection: collection)
     }

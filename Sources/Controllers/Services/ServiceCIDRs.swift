@@ -4,8 +4,8 @@ import Machinery
 import Schema
 import Tree
 
-/// Says of ranges of service addresses that they are ready, and lets one go only when no Service has an address of it that no other
-/// range has too.
+/// Says of ranges of service addresses that they are ready, and lets one go only when no Service and no IPAddress has an address of it
+/// that no other range has too.
 package struct ServiceCIDRs: Controller {
     package init() {}
     package var name: String { "service-cidr-controller" }
@@ -20,11 +20,13 @@ package struct ServiceCIDRs: Controller {
                 if change.old != nil, let new = change.new { return new.isBeingDeleted || change.old?["spec"] != new["spec"] ? [change.key] : [] }
                 return view.read { state in state[.serviceCIDRs].objects.filter { $0.value.isBeingDeleted }.map(\.key) } + [change.key]
             },
-            Trigger(.services) { change, view in
-                guard change.new == nil else { return [] }
-                return view.read { state in state[.serviceCIDRs].objects.filter { $0.value.isBeingDeleted }.map(\.key) }
-            },
         ]
+            + [GroupVersionResource.services, .ipAddresses].map { resource in
+                Trigger(resource) { change, view in
+                    guard change.new == nil else { return [] }
+                    return view.read { state in state[.serviceCIDRs].objects.filter { $0.value.isBeingDeleted }.map(\.key) }
+                }
+            }
     }
 
     package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan {
@@ -68,10 +70,10 @@ package struct ServiceCIDRs: Controller {
         let others = state[.serviceCIDRs].objects.values.filter { $0.uid != range.uid && !$0.isBeingDeleted }
             .flatMap { $0["spec"]["cidrs"].stringList }.compactMap(AddressRange.init)
         if own.allSatisfy({ one in others.contains { $0.contains(one) } }) { return true }
-        return !state[.services].objects.values.contains { service in
-            service["spec"]["clusterIPs"].stringList.compactMap { AddressRange("\($0)/32") }.contains { address in
-                own.contains { $0.contains(address) } && !others.contains { $0.contains(address) }
-            }
+        // Of Services, and those that somebody keeps by an IPAddress of his own.
+        let used = state[.services].objects.values.flatMap { $0["spec"]["clusterIPs"].stringList } + state[.ipAddresses].objects.values.map(\.name)
+        return !used.compactMap { AddressRange("\($0)/32") }.contains { address in
+            own.contains { $0.contains(address) } && !others.contains { $0.contains(address) }
         }
     }
 }

@@ -7,6 +7,9 @@ import Tree
 
 /// Keeps one pod of a template on every node that may have it.
 package struct DaemonSets: Controller {
+    /// Of failed pods, so that a pod that fails at once is not made again at once for ever.
+    private let backoff = FailureBackoff()
+
     package init() {}
     package var name: String { "daemonset-controller" }
 
@@ -37,12 +40,13 @@ package struct DaemonSets: Controller {
         let revisions = Revisions(set, kind: "DaemonSet", owned: history.objects)
         var plan = Plan(claim.actions + history.actions)
         if let action = revisions.action { plan.actions.append(action) }
-        var daemon = Daemon(set, revisions.hash, refs.reference, now)
+        var daemon = Daemon(set, revisions.hash, refs.reference, now, backoff)
         for pod in claim.objects { daemon.pods[Daemon.target(pod), default: []].append(pod) }
         let nodes = state[.nodes].objects.values.sorted { $0.name < $1.name }
         for node in nodes { daemon.manage(node) }
         daemon.removeStrays(nodes: Set(nodes.map(\.name)))
         let isManaged = daemon.actions.isEmpty
+        if let delay = daemon.requeueAfter { plan.requeue(after: delay) }
         plan.actions += daemon.actions
         if isManaged { daemon.roll(nodes, into: &plan) }
         let status = daemon.status(nodes, into: &plan)
@@ -85,10 +89,14 @@ private struct Daemon {
     /// By node.
     var pods: [String: [Node]] = [:]
     var actions: [Action] = []
+    /// When a failed pod may go.
+    private(set) var requeueAfter: Duration?
+    private let backoff: FailureBackoff
     private let required: RequiredNodes
     private var creations: [Action] = []
 
-    init(_ set: Node, _ hash: String, _ reference: OwnerReference, _ now: Timestamp) {
+    init(_ set: Node, _ hash: String, _ reference: OwnerReference, _ now: Timestamp, _ backoff: FailureBackoff) {
+        self.backoff = backoff
         self.set = set
         self.hash = hash
         self.reference = reference
@@ -129,6 +137,10 @@ private struct Daemon {
         let here = pods[node.name] ?? []
         let failed = here.filter { !$0.isBeingDeleted && PodView($0).phase == "Failed" }
         for pod in failed {
+            if let left = backoff.next("\(set.uid)/\(set["status"]["observedGeneration"].int ?? 0)/\(node.name)", now) {
+                requeueAfter = min(requeueAfter ?? left, left)
+                continue
+            }
             actions.append(
                 .event(
                     Event(set, .warning, reason: "FailedDaemonPod", message: "Found failed daemon pod \(pod.namespace)/\(pod.name) on node \(node.name), will try to kill it")))

@@ -7,7 +7,19 @@ import Tree
 
 /// Says how many pods of a PodDisruptionBudget may be evicted now.
 package struct DisruptionBudgets: Controller {
-    package init() {}
+    /// What is known of the scale of an owner that no table holds.
+    enum ForeignScale: Sendable {
+        case replicas(Int64)
+        case missing
+        case refused(String)
+    }
+
+    /// By uid.
+    private let foreign: [String: ForeignScale]
+
+    package init() { foreign = [:] }
+    init(foreign: [String: ForeignScale]) { self.foreign = foreign }
+
     package var name: String { "disruption-controller" }
 
     /// What scales pods, by the kind of their controller.
@@ -33,6 +45,22 @@ package struct DisruptionBudgets: Controller {
                     return view.read { Array($0[.podDisruptionBudgets].keys("namespace", change.key.namespace)) }
                 }
             }
+    }
+
+    /// The controllers of a budget's pods whose scale must be asked for.
+    static func foreignOwners(_ key: ObjectKey, _ state: borrowing ClusterState) -> [OwnerReference] {
+        guard let budget = state.get(.podDisruptionBudgets, key) else { return [] }
+        let selector = LabelSelector(object: budget["spec"]["selector"])
+        var out: [OwnerReference] = []
+        for pod in state.inNamespace(.pods, key.namespace) where selector.matches(pod["metadata"]["labels"]) {
+            guard let owner = pod.controllerOwner, !isBuiltIn(owner), !out.contains(where: { $0.uid == owner.uid }) else { continue }
+            out.append(owner)
+        }
+        return out
+    }
+
+    private static func isBuiltIn(_ owner: OwnerReference) -> Bool {
+        scalers[owner.kind] != nil && (owner.apiVersion.hasPrefix("apps/") || owner.apiVersion == "v1")
     }
 
     /// How many pods there should be, or why nobody can say.
@@ -144,7 +172,16 @@ package struct DisruptionBudgets: Controller {
             }
             if owner.kind == "ReplicaSet", let parent = state.get(.replicaSets, pod.namespace, owner.name)?.controllerOwner, parent.kind == "Deployment" { owner = parent }
             guard seen.insert(owner.uid).inserted else { continue }
-            guard let resource = DisruptionBudgets.scalers[owner.kind], let scaler = state.get(resource, pod.namespace, owner.name), scaler.uid == owner.uid else {
+            if !DisruptionBudgets.isBuiltIn(owner), let scale = foreign[owner.uid] {
+                switch scale {
+                case .replicas(let count):
+                    total += count
+                    continue
+                case .refused(let why): return .failed(why)
+                case .missing: break
+                }
+            }
+            guard DisruptionBudgets.isBuiltIn(owner), let resource = DisruptionBudgets.scalers[owner.kind], let scaler = state.get(resource, pod.namespace, owner.name), scaler.uid == owner.uid else {
                 return .failed("found no controllers for pod \"\(pod.name)\"")
             }
             total += scaler["spec"]["replicas"].int ?? 1

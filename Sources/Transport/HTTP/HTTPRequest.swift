@@ -116,6 +116,18 @@ package struct QueryItem: Sendable, Equatable {
 
 /// Percent-encoding of RFC 3986; a malformed escape stays as it is.
 package enum PercentEncoding {
+    /// A value for a query or one step of a path: everything but letters, digits and `-._~` is escaped.
+    package static func encode(_ text: String) -> String {
+        var out = ""
+        for byte in text.utf8 {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: out.unicodeScalars.append(UnicodeScalar(byte))
+            default: out += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+        return out
+    }
+
     package static func decode(_ text: String) -> String {
         text.utf8.contains(0x25) ? decode(text.utf8[...], plusIsSpace: false) : text
     }

@@ -1,0 +1,45 @@
+package import Client
+package import Core
+import Kinds
+import Machinery
+package import Schema
+import Synchronization
+import Tree
+
+/// Works budgets out whose pods may belong to anything with a scale: what no table holds is asked for before the plan is made.
+package final class ScaledDisruptionBudgets: Reconciler {
+    private let plans = DisruptionBudgets()
+    private let source: any ScalingSource
+
+    package init(_ source: any ScalingSource) { self.source = source }
+
+    package var name: String { plans.name }
+    package var triggers: [Trigger] { plans.triggers }
+    package var reads: [(GroupVersionResource, [ObjectTable.Index])] { plans.reads }
+
+    package func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration? {
+        var scales: [String: DisruptionBudgets.ForeignScale] = [:]
+        for owner in view.read({ DisruptionBudgets.foreignOwners(key, $0) }) {
+            do {
+                let scale = try await source.scale(apiVersion: owner.apiVersion, kind: owner.kind, namespace: key.namespace, name: owner.name)
+                // The scale of another object of the name is none of its.
+                scales[owner.uid] = scale.uid.isEmpty || scale.uid == owner.uid ? .replicas(scale["spec"]["replicas"].int ?? 0) : .missing
+            } catch let error as APIError where error.code == 404 { scales[owner.uid] = .missing } catch let error as APIError {
+                scales[owner.uid] = .refused(error.message)
+            }
+        }
+        let plan = view.read { [scales] in DisruptionBudgets(foreign: scales).plan(key, $0, now: now) }
+        for action in plan.actions {
+            switch action {
+            case .event(let event): recorder.record(event)
+            case .updateStatus(let resource, let object):
+                do {
+                    let written = try await view.client.update(resource, object, subresource: "status")
+                    await view.reached(written.revision, resource)
+                } catch let error as APIError where error.code == 404 {}
+            default: preconditionFailure("a budget's plan writes its status alone")
+            }
+        }
+        return plan.requeueAfter
+    }
+}
