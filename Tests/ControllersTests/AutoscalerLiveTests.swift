@@ -11,7 +11,7 @@ import Tree
 @testable import Controllers
 
 /// Autoscalers over the real API, with metrics and a clock that the test gives: nothing here waits for time to pass.
-@Suite(.timeLimit(.minutes(2))) struct AutoscalerLiveTests {
+@Suite(.timeLimit(.minutes(10))) struct AutoscalerLiveTests {
     /// Metrics as a test wants them; scales are the API's.
     private final class Source: ScalingSource {
         struct Numbers: Sendable {

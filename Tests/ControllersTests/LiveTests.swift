@@ -11,7 +11,7 @@ import Tree
 @testable import Controllers
 
 /// The controllers over the real API in this process, with a store in memory. A node agent is played by the test.
-@Suite(.timeLimit(.minutes(2))) struct LiveTests {
+@Suite(.timeLimit(.minutes(10))) struct LiveTests {
     private static let deployment: Node = [
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "web", "namespace": "default"],
         "spec": [
@@ -146,7 +146,7 @@ import Tree
 }
 
 /// The controllers of other workloads, live.
-@Suite(.timeLimit(.minutes(1))) struct LiveWorkloadTests {
+@Suite(.timeLimit(.minutes(10))) struct LiveWorkloadTests {
     private static func template(_ extra: Node = .emptyMap) -> Node {
         var template: Node = ["metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "i"]]]]
         for (key, value) in extra.fields { template["spec"][key] = value }

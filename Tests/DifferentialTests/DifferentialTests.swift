@@ -6,7 +6,8 @@ import Tree
 
 /// The answers of upstream v1.36 to some thousand requests are in `Tests/Differential/Answers`: named requests with their
 /// message, swept ones by a digest. What still differs is listed in `known-differences.txt`; nothing else may.
-@Suite struct DifferentialTests {
+/// One file after the other: each keeps a processor busy by itself.
+@Suite(.serialized) struct DifferentialTests {
     private static let folder = String(#filePath.dropLast("DifferentialTests/DifferentialTests.swift".count)) + "Differential"
 
     private static let known: Set<String> = {

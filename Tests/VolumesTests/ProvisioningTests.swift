@@ -11,7 +11,7 @@ import Tree
 @testable import Volumes
 
 /// Claims from birth to end: an API on a store in memory, the controllers, and real directories.
-@Suite(.timeLimit(.minutes(1))) struct ProvisioningTests {
+@Suite(.timeLimit(.minutes(10))) struct ProvisioningTests {
     struct Cluster: Sendable {
         let client: InProcessClient
         let view: ClusterView
