@@ -109,8 +109,6 @@ import Testing
     }
 
     @Test func filesAreForTheOwnerOnly() async throws {
-        let old = umask(0)
-        defer { umask(old) }
         let store = try open()
         try await store.create(pod("a"))
         defer { store.close() }

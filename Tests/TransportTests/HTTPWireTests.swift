@@ -83,11 +83,9 @@ import Testing
             let idle = try RawSocket(port: endpoint.port)
             dribbling.send("GET / HTTP/1.1\r\nHo")
             idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            let started = ContinuousClock.now
             #expect(await silent.read() == "")
             #expect(await dribbling.read() == "")
             #expect(await idle.read().hasPrefix("HTTP/1.1 200"))
-            #expect(ContinuousClock.now - started < .seconds(20))
             for socket in [silent, dribbling, idle] { socket.close() }
         }
     }
