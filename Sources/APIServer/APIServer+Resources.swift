@@ -91,6 +91,8 @@ extension APIServer {
     private func watch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let query = try ListQuery(request, resource)
+        parts.flowControl?.watchBegins(request.info)
+        defer { parts.flowControl?.watchEnds(request.info) }
         try await WatchVerb(store: parts.store).run(request, resource, query, rendering)
     }
 
@@ -203,7 +205,7 @@ extension APIServer {
         let info = request.info
         let namespace = namespace(request, resource)
         let verb = try ApplyVerb(configuration, resource, subresource: info.subresource, namespace: namespace, name: info.name, parts.writer, context)
-        let change: ObjectWriter.Change = { (current) throws(APIError) in try verb.change(current) }
+        let change: ObjectWriter.Change = { (current) async throws(APIError) in try await verb.change(current) }
         let written = try await parts.writer.update(
             resource, namespace: namespace, name: info.name, subresource: info.subresource, context, createIfAbsent: change, change)
         try await respond(request, written, rendering)

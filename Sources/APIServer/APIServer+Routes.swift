@@ -24,6 +24,11 @@ extension APIServer {
             let segments = path.split(separator: "/").map(String.init)
             switch (segments.first, segments.count) {
             case ("healthz", 2), ("livez", 2), ("readyz", 2): health(request)
+            case ("debug", 3) where segments[1] == "api_priority_and_fairness":
+                guard let control = parts.flowControl, let text = control.dump(segments[2], withDetails: request.first("includeRequestDetails") != nil) else {
+                    return unknown(request)
+                }
+                respond(request, text: text)
             case ("openapi", 5) where segments[1] == "v3" && foreign(segments) != nil:
                 if let entry = foreign(segments) { await proxy(request, to: entry) }
             case ("openapi", 3...) where segments[1] == "v3":

@@ -55,6 +55,8 @@ package final class APIServer: HTTPHandler {
     let discovery: DiscoveryDocuments
     let openAPI: OpenAPIDocuments
     private let log = Logger(label: "apiserver")
+    private let reading = RequestDeadlines(RequestDeadlines.most)
+    private let writing = RequestDeadlines(RequestDeadlines.mostWriting)
 
     package init(_ parts: Parts) {
         self.parts = parts
@@ -76,28 +78,66 @@ package final class APIServer: HTTPHandler {
         var trail: AuditTrail?
         defer { trail?.completed(exchange.status, isLongRunning: labels.isLong) }
         do {
-            let asking = try authenticated(request)
+            let asking = try await authenticated(request)
             trail = self.trail(request, asking)
             trail?.received(isLongRunning: labels.isLong, exchange)
             request = APIRequest(exchange: exchange, info: info, query: query, user: asking, auditID: auditID, flow: nil, audit: trail)
             let user = try impersonated(asking, http, trail)
             let flow = parts.flowControl?.match(user, info)
             request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow, audit: trail)
-            // What stays open has its seat only while it is being opened, which takes no time here.
-            let isCounted = flow != nil && !labels.isLong
-            if isCounted, let flow, let control = parts.flowControl, await !control.enter(flow) { return refuseForNow(request) }
-            defer { if isCounted, let flow { parts.flowControl?.leave(flow) } }
+            // Sessions and logs are not counted, watches only until what is there has been sent.
+            let isCounted = flow != nil && (!labels.isLong || info.verb == "watch")
+            if isCounted, await !sit(request) { return refuseForNow(request) }
+            defer { request.opened() }
             try authorize(request)
             if let entry = aggregated(request) { return await proxy(request, to: entry) }
-            try await route(request)
+            if labels.isLong { try await route(request) } else { try await routeInTime(request) }
         } catch {
             respond(request, error)
         }
     }
 
+    private func routeInTime(_ request: APIRequest) async throws(APIError) {
+        let isWriting = request.info.isResource && APIServer.writingVerbs.contains(request.info.verb)
+        let deadlines = isWriting ? writing : reading
+        let most = isWriting ? RequestDeadlines.mostWriting : RequestDeadlines.most
+        let wish = try RequestDeadlines.wish(request.first("timeout"), atMost: RequestDeadlines.most)
+        let expire: @Sendable () -> Void = { [self] in respond(request, .timeout("request did not complete within the allotted timeout")) }
+        let id = deadlines.begin(expire)
+        defer { deadlines.done(id) }
+        let own = wish.map { wish in
+            Task {
+                try await Task.sleep(for: wish)
+                expire()
+            }
+        }
+        defer { own?.cancel() }
+        let end = ContinuousClock.now + min(wish ?? most, most)
+        let outcome = await RequestDeadlines.$current.withValue(end) { () async -> APIError? in
+            do throws(APIError) {
+                try await route(request)
+                return nil
+            } catch { return error }
+        }
+        if let outcome { throw outcome }
+    }
+
+    private static let writingVerbs: Set<String> = ["create", "update", "patch", "delete", "deletecollection"]
+
+    /// Takes the request's seats; false where there are too many already.
+    private func sit(_ request: APIRequest) async -> Bool {
+        guard let control = parts.flowControl, let flow = request.flow else { return true }
+        let sendsInitial = request.flag("sendInitialEvents") || ["", "0"].contains(request.first("resourceVersion") ?? "")
+        let limit = request.first("limit").flatMap(Int.init) ?? 0
+        guard let seat = await control.enter(flow, request.info, user: request.user.name, limit: limit, sendsInitial: sendsInitial) else { return false }
+        request.whenOpened { control.leave(seat) }
+        return true
+    }
+
     private func refuseForNow(_ request: APIRequest) {
         var headers = request.headers(contentType: "text/plain; charset=utf-8")
-        headers.append("retry-after", "1")
+        let seconds = request.flow.flatMap { parts.flowControl?.retryAfter($0.level.name) } ?? 1
+        headers.append("retry-after", String(seconds))
         request.answer(status: 429, headers: headers, body: Array("Too many requests, please try again later.\n".utf8))
     }
 

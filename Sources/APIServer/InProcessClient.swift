@@ -38,7 +38,9 @@ package final class InProcessClient: ClusterClient {
     }
 
     private func node(_ record: Record, _ served: ServedResource) async throws(APIError) -> Node {
-        let node = try record.sharedNode()
+        // Trees of definitions and of what they define are large and seldom asked for.
+        let isLarge = served.isCustom || served.collection == CustomResources.collection
+        let node = isLarge ? try record.node() : try record.sharedNode()
         return served.isStorageVersion && !served.isCustom ? node : try await writer.conversion.served(node, as: served)
     }
 

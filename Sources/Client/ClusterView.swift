@@ -23,6 +23,16 @@ package final class ClusterView: Sendable {
         var listeners: [GroupVersionResource: [Listener]] = [:]
         var waiting: [GroupVersionResource: [Waiter]] = [:]
         var waiters = 0
+        /// Resources of which only metadata is kept.
+        var trimmed: Set<GroupVersionResource> = []
+
+        func kept(_ object: Node, of resource: GroupVersionResource) -> Node {
+            guard trimmed.contains(resource) else { return object }
+            var metadata = object["metadata"]
+            metadata.remove("managedFields")
+            metadata.remove("annotations")
+            return ["kind": object["kind"], "apiVersion": object["apiVersion"], "metadata": metadata]
+        }
     }
 
     private struct Waiter {
@@ -43,10 +53,12 @@ package final class ClusterView: Sendable {
     }
 
     /// Says what will be read, and with which indexes; before `run` or while it runs.
-    package func declare(_ resource: GroupVersionResource, indexes: [ObjectTable.Index] = []) {
+    /// `onlyMetadata`: nobody ever asks for more of this resource, so no more is kept.
+    package func declare(_ resource: GroupVersionResource, indexes: [ObjectTable.Index] = [], onlyMetadata: Bool = false) {
         let isNew = state.withLock { state in
             let isNew = state.cluster.tables[resource] == nil
             state.cluster.declare(resource, indexes: indexes)
+            if onlyMetadata { if isNew { state.trimmed.insert(resource) } } else { state.trimmed.remove(resource) }
             return isNew
         }
         if isNew { declaring.yield(resource) }
@@ -137,7 +149,8 @@ package final class ClusterView: Sendable {
         var changes: [Change] = []
         finish(resource) { state in
             var gone = Set(state.cluster[resource].objects.keys)
-            for object in list.items {
+            for item in list.items {
+                let object = state.kept(item, of: resource)
                 let key = ObjectKey(object.namespace, object.name)
                 gone.remove(key)
                 let old = state.cluster[resource].set(key, object)
@@ -156,7 +169,8 @@ package final class ClusterView: Sendable {
     private func apply(_ event: ObjectEvent, to resource: GroupVersionResource) {
         finish(resource) { state in
             switch event {
-            case .added(let object), .modified(let object):
+            case .added(let whole), .modified(let whole):
+                let object = state.kept(whole, of: resource)
                 let key = ObjectKey(object.namespace, object.name)
                 let old = state.cluster[resource].set(key, object)
                 state.cluster[resource].revision = max(state.cluster[resource].revision, object.revision)

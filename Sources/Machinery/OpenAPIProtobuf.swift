@@ -1,7 +1,7 @@
-import Tree
+package import Tree
 
 /// The protobuf form of a version 2 document (`openapi.v2.Document` of gnostic-models), which clients ask for at `/openapi/v2`.
-enum OpenAPIProtobuf {
+package enum OpenAPIProtobuf {
     /// How a value under a key is written.
     private enum Form {
         case string, strings, bool, int, double
@@ -75,7 +75,7 @@ enum OpenAPIProtobuf {
         }
     }
 
-    static func encode(_ document: Node) -> [UInt8] {
+    package static func encode(_ document: Node) -> [UInt8] {
         var writer = WireWriter(capacity: 1 << 20)
         message(document, .document, &writer)
         return writer.finish()

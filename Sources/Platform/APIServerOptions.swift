@@ -1,4 +1,6 @@
+import APIServer
 import Core
+import Machinery
 package import Tree
 
 /// What can be chosen about the API server beside its port, under upstream's names. Kept with the cluster's settings.
@@ -26,6 +28,12 @@ package struct APIServerOptions: Sendable, Equatable {
     subscript(_ name: String) -> String? { values[name] }
 
     func list(_ name: String) -> [String] { values[name]?.split(separator: ",").map(String.init) ?? [] }
+
+    func admission() throws -> AdmissionSelection {
+        do throws(APIError) {
+            return try AdmissionSelection(enabled: list("enable-admission-plugins"), disabled: list("disable-admission-plugins"))
+        } catch { throw ControlFailure(400, error.message) }
+    }
 
     func number(_ name: String) throws -> Int? {
         guard let text = values[name] else { return nil }

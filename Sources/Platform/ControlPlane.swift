@@ -42,6 +42,7 @@ package final class ControlPlane: Sendable {
     let issuer: any CertificateIssuer
     private let services: ServiceAllocation
     private let webhooks: WebhookClient
+    private let following: AuthenticationSetup
     private let audit: (log: AuditLog, webhook: AuditWebhook?)?
     private let aggregation: AggregatedAPIs
     private let authentication: ExtensionAuthentication.Trust
@@ -63,10 +64,12 @@ package final class ControlPlane: Sendable {
         self.services = services
         let authorizer = RBACAuthorizer(store: store)
         webhooks = WebhookClient(ServiceResolver(store))
+        let selection = try options.api.admission()
         issuer = ClusterIssuer(pki.authority, authorizer)
         writer = ObjectWriter(
-            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: ["services": services],
-            charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
+            store: store,
+            admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks, selection: selection), stages: ["services": services],
+            charge: selection.includes("ResourceQuota") ? ResourceQuotaAdmission(store, catalog: catalog) : nil, conversion: conversion, checks: ObjectChecks())
         posts = [
             "pods/binding": BindingAction(writer: writer), "pods/eviction": EvictionAction(writer: writer, catalog: catalog, store: store),
             "serviceaccounts/token": TokenAction(tokens: tokens, store: store),
@@ -83,12 +86,17 @@ package final class ControlPlane: Sendable {
         aggregation = try AggregatedAPIs(store, frontProxy: pki.frontProxy)
         authentication = .init(clientAuthority: pki.authority.identity.certificatePEM, frontProxy: pki.frontProxy)
         let introduced = RequestHeaderAuthenticator(pool: try CertificatePool(pem: pki.frontProxy.authority), allowedNames: [FrontProxy.commonName])
-        let authenticators = AuthenticatorChain([introduced, CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM)), tokens, BootstrapTokenAuthenticator(store: store)])
+        following = try AuthenticationSetup(options.api, options.directory)
+        let bearers: [any TokenAuthenticator] = (following.file.map { [$0] } ?? []) + [BootstrapTokenAuthenticator(store: store)]
+        let certificates = CertificateAuthenticator(pool: try CertificatePool(pem: pki.authority.identity.certificatePEM))
+        let authenticators = AuthenticatorChain([introduced, certificates, tokens] + bearers, configured: following.configured)
+        let reviews = TokenReview(tokens, others: bearers + [following.configured])
         let usage = UsageSource(streams)
         podMetrics = MetricsResources(.pods, usage, store)
         customMetrics = CustomMetrics(store, catalog)
         let metrics = RequestMetrics(store)
-        let health = HealthChecks(serviceAccountKey: tokens.publicKey) { [audit] in metrics.text() + (audit?.log.metrics() ?? "") }
+        let flowControl = FlowControl(store)
+        let health = HealthChecks(serviceAccountKey: tokens.publicKey) { [audit] in metrics.text() + flowControl.metrics() + (audit?.log.metrics() ?? "") }
         health.add("log") { true }
         // Upstream's name for what keeps the objects; a store that cannot be read is gone with its process.
         health.add("etcd") { [store] in store.currentRevision >= 0 }
@@ -96,15 +104,15 @@ package final class ControlPlane: Sendable {
             .init(
                 store: store, catalog: catalog, writer: writer, authenticators: authenticators, authorizer: authorizer,
                 conversion: conversion, subresources: subresources,
-                virtuals: ControlPlane.virtuals(store, catalog, authorizer, tokens, posts["pods/binding"], usage), health: health, aggregation: aggregation,
-                metrics: metrics, flowControl: FlowControl(store), audit: audit?.log, embedded: [customMetrics]))
+                virtuals: ControlPlane.virtuals(store, catalog, authorizer, reviews, posts["pods/binding"], usage), health: health, aggregation: aggregation,
+                metrics: metrics, flowControl: flowControl, audit: audit?.log, embedded: [customMetrics]))
         server = HTTPServer(
             listeners: ([options.host] + options.furtherHosts).map { .tcp(host: $0, port: options.port) }, tls: try ServerTLS(identity: pki.server, requestClientCertificates: true), handler: api)
     }
 
     /// The resources that are answered without the store.
     private static func virtuals(
-        _ store: Store, _ catalog: ResourceCatalog, _ authorizer: RBACAuthorizer, _ tokens: ServiceAccountTokens, _ binding: (any PostSubresource)?,
+        _ store: Store, _ catalog: ResourceCatalog, _ authorizer: RBACAuthorizer, _ reviews: TokenReview, _ binding: (any PostSubresource)?,
         _ usage: UsageSource
     ) -> [String: any VirtualResource] {
         var out: [String: any VirtualResource] = [
@@ -112,7 +120,7 @@ package final class ControlPlane: Sendable {
             "authorization.k8s.io/subjectaccessreviews": AccessReviews(authorizer, .named),
             "authorization.k8s.io/localsubjectaccessreviews": AccessReviews(authorizer, .local),
             "authorization.k8s.io/selfsubjectrulesreviews": RulesReview(authorizer), "authentication.k8s.io/selfsubjectreviews": SelfReview(),
-            "authentication.k8s.io/tokenreviews": TokenReview(tokens), "componentstatuses": ComponentStatuses(store),
+            "authentication.k8s.io/tokenreviews": reviews, "componentstatuses": ComponentStatuses(store),
             "metrics.k8s.io/nodes": MetricsResources(.nodes, usage, store), "metrics.k8s.io/pods": MetricsResources(.pods, usage, store),
         ]
         if let binding { out["bindings"] = NamespaceBindings(binding, catalog: catalog) }
@@ -141,6 +149,7 @@ package final class ControlPlane: Sendable {
         let custom = CustomResources(store: store, catalog: catalog, client: client(as: "system:apiextensions"), webhooks: webhooks)
         custom.load()
         if let webhook = audit?.webhook { Task { await webhook.run() } }
+        background.withLock { $0.append(Task { [following] in await following.run() }) }
         let addresses = try await server.start()
         try await BootstrapObjects(client: client(as: "system:apiserver"), catalog: catalog).ensureAll()
         try await ExtensionAuthentication(client: client(as: "system:apiserver"), authentication).ensure()

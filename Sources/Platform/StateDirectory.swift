@@ -35,6 +35,8 @@ package struct StateDirectory: Sendable {
     package var scheduler: String { "\(root)/scheduler.yaml" }
     /// The audit policy, written by the cluster's owner.
     package var audit: String { "\(root)/audit.yaml" }
+    /// An AuthenticationConfiguration, written by the cluster's owner.
+    package var authentication: String { "\(root)/authentication.yaml" }
     package var auditLog: String { "\(root)/audit/audit.log" }
     package var daemonLog: String { "\(root)/daemon.log" }
     /// Held by the daemon as long as it lives; its pid is in it.

@@ -69,7 +69,7 @@ import Tree
             "spec": [
                 "type": "Limited",
                 "limited": [
-                    "nominalConcurrencyShares": 1, "limitResponse": ["type": "Queue", "queuing": ["queues": 1, "handSize": 1, "queueLengthLimit": 1]],
+                    "nominalConcurrencyShares": 1, "limitResponse": ["type": "Queue", "queuing": ["queues": 64, "handSize": 1, "queueLengthLimit": 1]],
                 ],
             ],
         ]
@@ -94,16 +94,28 @@ import Tree
         let first = try match("greedy")
         #expect(first.schema == "people")
         #expect(control.match(UserInfo(name: "x", groups: ["strangers"]), info) == nil)
-        #expect(await control.enter(first))
-        let greedy = Task { await control.enter(try match("greedy")) }
-        let modest = Task { await control.enter(try match("modest")) }
-        // Both wait; a second of the same flow does not even get a place.
+        let seat = try #require(await control.enter(first, info))
+        let greedy = Task { await control.enter(try match("greedy"), info) }
+        while control.waiting("small") < 1 { await Task.yield() }
+        #expect(await control.enter(first, info) == nil, "one of the flow waits already")
+        let modest = Task { await control.enter(try match("modest"), info) }
         while control.waiting("small") < 2 { await Task.yield() }
-        #expect(await !control.enter(first))
-        control.leave(first)
-        control.leave(first)
-        #expect(try await greedy.value)
-        #expect(try await modest.value)
+        control.leave(seat)
+        // There is one seat: each gets it when the one before gives it back.
+        let served = try await withThrowingTaskGroup(of: Bool.self) { group in
+            for task in [greedy, modest] {
+                group.addTask {
+                    guard let seat = try await task.value else { return false }
+                    control.leave(seat)
+                    return true
+                }
+            }
+            return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+        }
+        #expect(served == 2)
+        let dump = try #require(control.dump("dump_priority_levels", withDetails: false))
+        #expect(dump.contains("\nsmall,") && dump.split(separator: "\n").first?.hasPrefix("PriorityLevelName, ActiveQueues, IsIdle, ") == true, "\(dump)")
+        #expect(control.metrics().contains("apiserver_flowcontrol_rejected_requests_total{priority_level=\"small\",reason=\"queue-full\"} 1"))
         await fixture.stop()
     }
 

@@ -21,6 +21,10 @@ import Tree
                 $0.append(
                     (request.path, request.headers["x-remote-user"] ?? "", request.headers.values("x-remote-group"), leaf?.subject.commonName ?? ""))
             }
+            if request.path.hasSuffix("/exec") {
+                await AggregationTests.repeating(exchange)
+                return
+            }
             let body: String
             switch request.path {
             case "/apis/wardle.example.com/v1":
@@ -35,6 +39,21 @@ import Tree
             default: body = #"{"kind":"Flunder","apiVersion":"wardle.example.com/v1","metadata":{"name":"f"}}"#
             }
             exchange.respond(status: 200, headers: ["content-type": "application/json"], body: Array(body.utf8))
+        }
+    }
+
+    /// A session that says everything back, over either protocol.
+    private static func repeating(_ exchange: HTTPExchange) async {
+        if exchange.request.asksWebSocket {
+            guard let socket = try? await exchange.acceptWebSocket(protocols: ["v5.channel.k8s.io"]) else { return exchange.respond(status: 400) }
+            while let message = try? await socket.receive() { try? await socket.send(message.bytes) }
+            await socket.close()
+        } else if let spdy = try? await exchange.acceptSPDY(protocols: ["v4.channel.k8s.io"]) {
+            while let stream = await spdy.accept() {
+                guard let bytes = try? await stream.read() else { continue }
+                try? await stream.write(bytes)
+                await stream.closeWrite()
+            }
         }
     }
 
@@ -84,6 +103,31 @@ import Tree
         await fixture.stop()
     }
 
+    @Test func sessionsGoThroughToTheServer() async throws {
+        let fixture = try await ServerFixture()
+        try await serve(fixture) { backend in
+            _ = try await fixture.answer(Self.services + "/v1.wardle.example.com") { $1["status"]["conditions"][0]["status"].string == "True" }
+            let endpoint = HTTPEndpoint(isTLS: false, host: "127.0.0.1", port: fixture.server.port ?? 0)
+            let path = "/apis/wardle.example.com/v1/namespaces/default/flunders/f/exec?command=sh"
+            let socket = try await fixture.client.webSocket(HTTPClientRequest("GET", endpoint, path), protocols: ["v5.channel.k8s.io"])
+            #expect(socket.subprotocol == "v5.channel.k8s.io")
+            for text in ["one", "two"] {
+                try await socket.send([0], Array(text.utf8))
+                #expect(try await socket.receive() == .binary([0] + Array(text.utf8)))
+            }
+            await socket.close()
+            let spdy = try await fixture.client.spdy(HTTPClientRequest("POST", endpoint, path), protocols: ["v4.channel.k8s.io"])
+            #expect(spdy.streamProtocol == "v4.channel.k8s.io")
+            let stream = try spdy.open(["streamType": "stdin"])
+            try await stream.write(Array("three".utf8))
+            #expect(try await stream.read() == Array("three".utf8))
+            await spdy.close()
+            let users = backend.asked.withLock { $0.filter { $0.path.hasSuffix("/exec") }.map(\.user) }
+            #expect(users == ["admin", "admin"])
+        }
+        await fixture.stop()
+    }
+
     @Test func discoveryAndOpenAPIShowWhatTheServerServes() async throws {
         let fixture = try await ServerFixture()
         try await serve(fixture) { _ in
@@ -106,6 +150,8 @@ import Tree
             let index = try await fixture.answer("/openapi/v3") { !$1["paths"]["apis/wardle.example.com/v1"].isNull }
             let url = index["paths"]["apis/wardle.example.com/v1"]["serverRelativeURL"].string ?? ""
             #expect(try await fixture.send("GET", url).1["info"]["title"].string == "Wardle")
+            let protobuf = try await fixture.send("GET", "/openapi/v2", accept: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf").1.string ?? ""
+            #expect(protobuf.contains("wardle.Flunder") && protobuf.contains("io.k8s.api.core.v1.Pod"), "the binary form has it too")
             let v2 = try await fixture.send("GET", "/openapi/v2").1
             #expect(!v2["definitions"]["wardle.Flunder"].isNull)
             #expect(!v2["definitions"]["io.k8s.api.core.v1.Pod"].isNull)

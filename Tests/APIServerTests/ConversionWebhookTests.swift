@@ -111,6 +111,43 @@ import Tree
         await fixture.stop()
     }
 
+    @Test func ownersOfOneVersionAreAskedAboutChangesInAnother() async throws {
+        let fixture = try await ServerFixture()
+        let backend = WebhookBackend { _, document in Self.convert(document) }
+        try await backend.serve { port, authority in
+            let client: Node = ["url": .string("https://127.0.0.1:\(port)/convert"), "caBundle": .string(authority)]
+            _ = try await fixture.send("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Self.definition(client, storage: "v1").jsonText)
+            _ = try await fixture.answer(Self.path + "v2") { code, _ in code == 200 }
+            func apply(_ version: String, _ manager: String, _ fields: String, force: Bool = false) async throws -> (Int, Node) {
+                try await fixture.send(
+                    "PATCH", Self.path + "\(version)/namespaces/default/places/p?fieldManager=\(manager)&force=\(force)",
+                    #"{"apiVersion":"stable.example.com/\#(version)","kind":"Place",\#(fields)}"#, type: "application/apply-patch+yaml")
+            }
+            #expect(try await apply("v1", "a", #""hostPort":"h:80""#).0 == 201)
+            // The same outcome in the other version takes nothing from anybody.
+            let (same, shared) = try await apply("v2", "b", #""host":"h","port":"80""#)
+            #expect(same == 200, "\(shared)")
+            #expect(Set(shared["metadata"]["managedFields"].list.map { "\($0["manager"].string ?? "") \($0["apiVersion"].string ?? "")" }) == ["a stable.example.com/v1", "b stable.example.com/v2"])
+            // Another one is a conflict about the field as its owner knows it.
+            let (code, conflict) = try await apply("v2", "c", #""host":"g""#)
+            #expect(code == 409)
+            #expect(conflict["details"]["causes"].list.contains { $0["field"].string == ".hostPort" || $0["field"].string == ".host" }, "\(conflict)")
+            #expect(try await apply("v2", "b", #""host":"g","port":"80""#).0 == 409, "a still owns hostPort")
+            let (forced, taken) = try await apply("v2", "b", #""host":"g","port":"80""#, force: true)
+            #expect(forced == 200, "\(taken)")
+            #expect(taken["host"].string == "g")
+            #expect(taken["metadata"]["managedFields"].list.map { $0["manager"].string } == ["b"])
+            // A plain update through one version takes what it changes from an owner of the other.
+            let (updated, after) = try await fixture.send(
+                "PATCH", Self.path + "v1/namespaces/default/places/p?fieldManager=d", #"{"hostPort":"k:80"}"#, type: "application/merge-patch+json")
+            #expect(updated == 200, "\(after)")
+            let owners = after["metadata"]["managedFields"].list
+            #expect(owners.first { $0["manager"].string == "b" }?["fieldsV1"] == ["f:port": [:]], "\(owners)")
+            #expect(owners.contains { $0["manager"].string == "d" && $0["apiVersion"].string == "stable.example.com/v1" })
+        }
+        await fixture.stop()
+    }
+
     @Test func aWebhookThatChangesWhatIsNotItsIsRefused() async throws {
         let fixture = try await ServerFixture()
         let backend = WebhookBackend { _, document in

@@ -23,7 +23,7 @@ struct ServerFixture {
 
     static let admin = UserInfo(name: "admin", groups: ["system:masters", "system:authenticated"])
 
-    init(audit: AuditLog? = nil, customMetrics: Bool = false) async throws {
+    init(audit: AuditLog? = nil, authenticators: AuthenticatorChain? = nil, selection: AdmissionSelection = AdmissionSelection(), customMetrics: Bool = false) async throws {
         store = try Store(.memory)
         let catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
@@ -31,7 +31,7 @@ struct ServerFixture {
         let services = ServiceAllocation(cidr: "10.96.0.0/24", store: store)
         let webhooks = WebhookClient(ServiceResolver(store))
         let writer = ObjectWriter(
-            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks), stages: services.map { ["services": $0] } ?? [:],
+            store: store, admission: .standard(store, authorizer, catalog: catalog, conversion: conversion, webhooks: webhooks, selection: selection), stages: services.map { ["services": $0] } ?? [:],
             charge: ResourceQuotaAdmission(store, catalog: catalog), conversion: conversion, checks: ObjectChecks())
         frontAuthority = try CertificateAuthority.create(commonName: "front")
         let front = FrontProxy(identity: try frontAuthority.issueClient(commonName: FrontProxy.commonName), authority: frontAuthority.identity.certificatePEM)
@@ -39,7 +39,7 @@ struct ServerFixture {
         aggregated = apis
         let api = APIServer(
             .init(
-                store: store, catalog: catalog, writer: writer, authenticators: AuthenticatorChain([Everybody()]), authorizer: authorizer,
+                store: store, catalog: catalog, writer: writer, authenticators: authenticators ?? AuthenticatorChain([Everybody()]), authorizer: authorizer,
                 conversion: conversion, subresources: [:],
                 virtuals: ["authorization.k8s.io/selfsubjectaccessreviews": AccessReviews(authorizer, .own)], health: HealthChecks(serviceAccountKey: nil), aggregation: apis, metrics: RequestMetrics(store), audit: audit,
                 embedded: customMetrics ? [CustomMetrics(store, catalog)] : []))
@@ -67,6 +67,13 @@ struct ServerFixture {
         let answer = try await client.send(request)
         let bytes = try await answer.body()
         return (answer.status, (try? JSONReader.read(bytes)) ?? .string(String(decoding: bytes, as: UTF8.self)))
+    }
+
+    /// The answer with its headers.
+    func raw(_ method: String, _ path: String, _ body: String? = nil) async throws -> HTTPClientResponse {
+        let endpoint = HTTPEndpoint(isTLS: false, host: "127.0.0.1", port: server.port ?? 0)
+        return try await client.send(
+            HTTPClientRequest(method, endpoint, path, headers: ["content-type": "application/json"], body: body.map { .bytes(Array($0.utf8)) } ?? .none))
     }
 
     /// Waits for the store to say that something changed, until an answer is what it should be.

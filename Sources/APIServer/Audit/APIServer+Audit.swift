@@ -4,8 +4,8 @@ import Transport
 
 extension APIServer {
     /// Who asks; who is refused here is told of only as that.
-    func authenticated(_ request: APIRequest) throws(APIError) -> UserInfo {
-        do { return try parts.authenticators.authenticate(request.http) } catch {
+    func authenticated(_ request: APIRequest) async throws(APIError) -> UserInfo {
+        do { return try await parts.authenticators.authenticate(request.http) } catch {
             if let trail = trail(request, UserInfo(name: "")) { trail.refused(error.status) }
             throw error
         }

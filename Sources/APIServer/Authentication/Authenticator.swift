@@ -5,22 +5,29 @@ package import Transport
 
 /// One way of finding out who sends a request. Nil: this way has nothing to say; throws: what was presented is wrong (401).
 package protocol Authenticator: Sendable {
-    func authenticate(_ request: HTTPRequest) throws(APIError) -> UserInfo?
+    func authenticate(_ request: HTTPRequest) async throws(APIError) -> UserInfo?
 }
 
 /// Asks each in turn; the first that knows decides. Nobody known is `system:anonymous`, unless something wrong was presented.
 package struct AuthenticatorChain: Sendable {
     private let authenticators: [any Authenticator]
-    package init(_ authenticators: [any Authenticator]) { self.authenticators = authenticators }
+    private let configured: ConfiguredAuthentication?
 
-    package func authenticate(_ request: HTTPRequest) throws(APIError) -> UserInfo {
+    /// `configured` also says who may come without credentials; nil lets everybody.
+    package init(_ authenticators: [any Authenticator], configured: ConfiguredAuthentication? = nil) {
+        self.authenticators = authenticators + (configured.map { [$0] } ?? [])
+        self.configured = configured
+    }
+
+    package func authenticate(_ request: HTTPRequest) async throws(APIError) -> UserInfo {
         for authenticator in authenticators {
-            guard var user = try authenticator.authenticate(request) else { continue }
+            guard var user = try await authenticator.authenticate(request) else { continue }
             if !user.groups.contains("system:authenticated"), !user.groups.contains("system:unauthenticated") { user.groups.append("system:authenticated") }
             return user
         }
         // A bearer token that nobody recognised is a mistake, not an anonymous request.
         if request.headers["authorization"] != nil { throw APIError.unauthorized() }
+        if let configured, !configured.allowsAnonymous(request.path) { throw APIError.unauthorized() }
         return .anonymous
     }
 }
@@ -58,16 +65,15 @@ package final class CertificateAuthenticator: Authenticator {
 }
 
 /// Tokens known from the start, such as those of this program's own command line.
-package final class StaticTokenAuthenticator: Authenticator {
+package final class StaticTokenAuthenticator: TokenAuthenticator {
     private let users = Mutex<[String: UserInfo]>([:])
     package init() {}
 
     package func set(_ token: String, _ user: UserInfo) { users.withLock { $0[token] = user } }
 
-    package func authenticate(_ request: HTTPRequest) throws(APIError) -> UserInfo? {
-        guard let token = BearerToken.of(request) else { return nil }
+    package func user(of token: String) -> UserInfo? {
         // The keys are random and long: a dictionary look-up tells nothing useful by its time.
-        return users.withLock { $0[token] }
+        users.withLock { $0[token] }
     }
 }
 

@@ -1,11 +1,10 @@
 package import Core
-package import Machinery
+import Machinery
 package import Store
-package import Transport
 import Tree
 
 /// The tokens by which new nodes join: Secrets of kube-system that hold one each, until they expire.
-package struct BootstrapTokenAuthenticator: Authenticator {
+package struct BootstrapTokenAuthenticator: TokenAuthenticator {
     private let store: Store
     private let time: any TimeSource
 
@@ -14,12 +13,8 @@ package struct BootstrapTokenAuthenticator: Authenticator {
         self.time = time
     }
 
-    package func authenticate(_ request: HTTPRequest) throws(APIError) -> UserInfo? {
-        BearerToken.of(request).flatMap(user)
-    }
-
     /// Who a token stands for; nil for one that is not good.
-    func user(of token: String) -> UserInfo? {
+    package func user(of token: String) -> UserInfo? {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, isToken(parts[0], 6), isToken(parts[1], 16) else { return nil }
         let id = String(parts[0])

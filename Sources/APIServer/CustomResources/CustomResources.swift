@@ -4,19 +4,22 @@ import Logging
 import Machinery
 import Schema
 package import Store
+import Synchronization
 import Tree
 
 /// Serves what CustomResourceDefinitions define: each change of a definition replaces its resources in the catalog, and its status
 /// tells whether they are served. A deleted definition takes its objects along before it goes.
 package final class CustomResources: Sendable {
     package static let finalizer = "customresourcecleanup.apiextensions.k8s.io"
-    private static let collection = "apiextensions.k8s.io/customresourcedefinitions"
+    static let collection = "apiextensions.k8s.io/customresourcedefinitions"
     private static let definitions = GroupVersionResource(group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions")
 
     private let store: Store
     private let catalog: ResourceCatalog
     private let client: any ClusterClient
     private let webhooks: WebhookClient
+    /// The definitions whose instances are being deleted, by uid.
+    private let cleaning = Mutex<Set<String>>([])
     private let log = Logger(label: "customresources")
 
     package init(store: Store, catalog: ResourceCatalog, client: any ClusterClient, webhooks: WebhookClient) {
@@ -36,13 +39,17 @@ package final class CustomResources: Sendable {
 
     /// Follows the definitions until cancelled.
     package func run() async {
+        await withDiscardingTaskGroup { group in await follow(&group) }
+    }
+
+    private func follow(_ group: inout DiscardingTaskGroup) async {
         while !Task.isCancelled {
             do {
                 let list = try await client.list(CustomResources.definitions, ListOptions())
-                for definition in list.items { await settle(definition) }
+                for definition in list.items { await settle(definition, &group) }
                 for try await event in client.watch(CustomResources.definitions, ListOptions(), from: list.resourceVersion) {
                     switch event {
-                    case .added(let definition), .modified(let definition): await settle(definition)
+                    case .added(let definition), .modified(let definition): await settle(definition, &group)
                     case .deleted(let definition): unregister(definition)
                     default: continue
                     }
@@ -57,9 +64,29 @@ package final class CustomResources: Sendable {
 
     // MARK: - One definition
 
-    private func settle(_ definition: Node) async {
+    /// Instances may hold on to themselves as long as they like: nobody else waits for that.
+    private func startCleanUp(_ definition: Node, _ group: inout DiscardingTaskGroup) {
+        let uid = definition.uid
+        guard cleaning.withLock({ $0.insert(uid).inserted }) else { return }
+        group.addTask { [self] in
+            while !Task.isCancelled {
+                do {
+                    try await cleanUp(definition)
+                    break
+                } catch let error as APIError where error.code == 404 {
+                    break
+                } catch {
+                    if !Task.isCancelled { log.warning("a definition could not be cleaned up", metadata: ["definition": "\(definition.name)", "error": "\(error)"]) }
+                    try? await Task.sleep(for: .milliseconds(500))
+                }
+            }
+            _ = cleaning.withLock { $0.remove(uid) }
+        }
+    }
+
+    private func settle(_ definition: Node, _ group: inout DiscardingTaskGroup) async {
         do {
-            if definition.isBeingDeleted { return try await cleanUp(definition) }
+            if definition.isBeingDeleted { return startCleanUp(definition, &group) }
             let names = CustomResourceNaming(definition)
             if let conflict = names.conflict(with: catalog) {
                 return try await report(definition) { status in
@@ -140,6 +167,7 @@ package final class CustomResources: Sendable {
                 let name = path.hasPrefix(".") ? String(path.dropFirst()) : path
                 return SelectableField(name)
             }
+            converter?.learn("\(group)/\(version["name"].string ?? "")", CustomVersion(canonical: Canonical(graph, .custom), message: resource.message))
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
@@ -166,17 +194,20 @@ package final class CustomResources: Sendable {
             try await report(definition) { status in
                 CustomResources.set(&status, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
             }
-            let list = try await client.list(served.gvr, ListOptions())
-            for object in list.items where !object.isBeingDeleted {
-                do { _ = try await client.delete(served.gvr, ObjectKey(object.namespace, object.name), DeleteOptions()) } catch let error as APIError where error.code == 404 {}
-            }
-            // Finalizers of their own may hold objects: their last deletion asks again.
-            var left = Set(try await client.list(served.gvr, ListOptions()).items.map(\.uid))
-            if !left.isEmpty {
-                for try await event in client.watch(served.gvr, ListOptions(), from: list.resourceVersion) {
+            while true {
+                let list = try await client.list(served.gvr, ListOptions())
+                for object in list.items where !object.isBeingDeleted {
+                    do { _ = try await client.delete(served.gvr, ObjectKey(object.namespace, object.name), DeleteOptions()) } catch let error as APIError where error.code == 404 {}
+                }
+                // Finalizers of their own may hold objects: the last one's deletion ends this.
+                let now = try await client.list(served.gvr, ListOptions())
+                var left = Set(now.items.map(\.uid))
+                if left.isEmpty { break }
+                for try await event in client.watch(served.gvr, ListOptions(), from: now.resourceVersion) {
                     if case .deleted(let object) = event { left.remove(object.uid) }
                     if left.isEmpty { break }
                 }
+                try Task.checkCancellation()
             }
         }
         unregister(definition)

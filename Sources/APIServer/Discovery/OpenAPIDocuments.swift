@@ -43,7 +43,9 @@ final class OpenAPIDocuments: Sendable {
         let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
         if accept.contains(protobuf) || accept.contains("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
             return try cached("v2 protobuf", contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") { () throws(APIError) in
-                OpenAPIEmitter(catalog.graph).v2Protobuf(builtIn, besides: customs(catalog.all))
+                // What is ours alone goes out without the whole tree in memory.
+                guard hasForeign else { return OpenAPIEmitter(catalog.graph).v2Protobuf(builtIn, besides: customs(catalog.all)) }
+                return OpenAPIProtobuf.encode(joined(OpenAPIEmitter(catalog.graph).v2(builtIn, besides: customs(catalog.all))))
             }
         }
         return try cached("v2", contentType: "application/json") { () throws(APIError) in
@@ -85,6 +87,10 @@ final class OpenAPIDocuments: Sendable {
             }
         }
         return out
+    }
+
+    private var hasForeign: Bool {
+        aggregation?.table.entries.contains { aggregation?.description($0.groupVersion)?.openAPIv2.isNull == false } ?? false
     }
 
     private var builtIn: [Schema.Resource] { catalog.all.filter { !$0.isCustom }.map(\.resource) }

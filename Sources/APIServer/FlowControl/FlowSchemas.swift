@@ -14,15 +14,26 @@ final class FlowSchemas: Sendable {
         let queues: Bool
         /// How many of one flow may wait.
         let queueLength: Int
+        let queueCount: Int
+        /// Over how many queues a flow is spread.
+        let handSize: Int
+        /// Hundredths of its seats that others may have, and of which it may take more from them; nil for any number.
+        let lendable: Int
+        let borrowing: Int?
 
         init(_ node: Node) {
             name = node.name
             uid = node.uid
             let spec = node["spec"]
             isExempt = spec["type"].string == "Exempt"
-            shares = spec["limited"]["nominalConcurrencyShares"].int ?? 30
+            let kind = spec[isExempt ? "exempt" : "limited"]
+            shares = kind["nominalConcurrencyShares"].int ?? (isExempt ? 0 : 30)
+            lendable = Int(kind["lendablePercent"].int ?? 0)
+            borrowing = kind["borrowingLimitPercent"].int.map(Int.init)
             let response = spec["limited"]["limitResponse"]
-            queues = response["type"].string != "Reject"
+            queues = response["type"].string != "Reject" && !isExempt
+            queueCount = Int(response["queuing"]["queues"].int ?? 64)
+            handSize = Int(response["queuing"]["handSize"].int ?? 8)
             queueLength = Int(response["queuing"]["queueLengthLimit"].int ?? 50)
         }
     }
@@ -71,7 +82,11 @@ final class FlowSchemas: Sendable {
         for plural in ["flowschemas", "prioritylevelconfigurations"] { changes.follow("\(FlowSchemas.group)/\(plural)", in: store) }
     }
 
-    var levels: [Level] { Array(current().levels.values) }
+    /// The levels by name, with a number that changes when they do.
+    func currentLevels() -> (levels: [String: Level], revision: Int64) {
+        let index = current()
+        return (index.levels, index.revision)
+    }
 
     private func current() -> Index {
         let seen = changes.count
@@ -89,7 +104,7 @@ final class FlowSchemas: Sendable {
         for schema in index.schemas where schema.rules.contains(where: { FlowSchemas.matches($0, user, info) }) {
             guard let level = index.levels[schema.level] else { continue }
             let flow = schema.distinguisher == "ByUser" ? user.name : schema.distinguisher == "ByNamespace" ? info.namespace : ""
-            return Match(schema: schema.name, schemaUID: schema.uid, level: level, flow: "\(schema.name)/\(flow)")
+            return Match(schema: schema.name, schemaUID: schema.uid, level: level, flow: "\(schema.name)\0\(flow)")
         }
         return nil
     }

@@ -52,6 +52,14 @@ extension VersionConversion {
 package protocol CustomConverter: Sendable {
     /// Each object in the version asked for, in order; those that have it already come back as they are.
     func convert(_ objects: [Node], to apiVersion: String) async throws(APIError) -> [Node]
+    /// How another version is read; nil for one that is not served.
+    func version(_ apiVersion: String) -> CustomVersion?
+}
+
+/// One version of a custom resource, as far as owners of fields need it.
+package struct CustomVersion: Sendable {
+    let canonical: Canonical
+    let message: MessageID
 }
 
 /// The records of one answer that a webhook has converted.

@@ -16,6 +16,7 @@ package final class APIRequest: Sendable {
     /// What is told about it; nil where the audit policy wants nothing.
     let audit: AuditTrail?
     private let gathered = Mutex<[String]>([])
+    private let afterOpening = Mutex<(@Sendable () -> Void)?>(nil)
 
     init(exchange: HTTPExchange, info: RequestInfo, query: [QueryItem], user: UserInfo, auditID: String, flow: FlowSchemas.Match?, audit: AuditTrail? = nil) {
         self.audit = audit
@@ -39,6 +40,10 @@ package final class APIRequest: Sendable {
     /// Adds a `Warning` header to the answer; the same text only once.
     package func warn(_ text: String) { gathered.withLock { if !$0.contains(text) { $0.append(text) } } }
     package var warnings: [String] { gathered.withLock { $0 } }
+
+    /// Calls `body` once: when a watch has sent what is there, or the request is over.
+    func whenOpened(_ body: @escaping @Sendable () -> Void) { afterOpening.withLock { $0 = body } }
+    func opened() { afterOpening.withLock { $0.take() }?() }
 
     // MARK: - The answer
 

@@ -62,7 +62,7 @@ struct ApplyVerb: Sendable {
     }
 
     /// The change that the writer runs on the current object, or on null.
-    func change(_ current: Node) throws(APIError) -> Node {
+    func change(_ current: Node) async throws(APIError) -> Node {
         var configuration = configuration
         if configuration.name.isEmpty { configuration["metadata"]["name"] = .string(name) }
         if current.isNull, let uid = configuration["metadata"]["uid"].string, !uid.isEmpty {
@@ -71,7 +71,7 @@ struct ApplyVerb: Sendable {
                 why: "uid mismatch: the provided object specified uid \(uid), and no existing object was found")
         }
         let ownership = FieldOwnership(resource, subresource: subresource, now: writer.time.now())
-        let merged = try ownership.apply(configuration, to: current, by: manager, force: force)
+        let merged = try await ownership.applyAcross(configuration, to: current, by: manager, force: force)
         var object = try writer.checks.decode(merged, resource, context.options, warn: context.warn)
         object["kind"] = .string(resource.kind)
         object["apiVersion"] = .string(resource.resource.gvk.apiVersion)

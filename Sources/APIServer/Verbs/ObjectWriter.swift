@@ -158,7 +158,7 @@ package final class ObjectWriter: Sendable {
         prepareUpdate(&object, old: old, resource, strategy, subresource)
         let through = context.fieldsThrough ?? subresource
         if !context.isApply, FieldOwnership.tracks(through) {
-            FieldOwnership(resource, subresource: through, now: time.now()).record(&object, old: old, by: context.options.fieldManager)
+            try await FieldOwnership(resource, subresource: through, now: time.now()).recordAcross(&object, old: old, by: context.options.fieldManager)
         }
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
@@ -224,6 +224,8 @@ package final class ObjectWriter: Sendable {
 
     /// Commits a write together with what is charged for it; a charge that lost a race is made again. Throws `StoreError` and `APIError`.
     private func commit(_ command: Command, charging request: AdmissionRequest?) async throws -> Record {
+        // Who was told that it took too long is not told later that it was done.
+        try RequestDeadlines.check()
         guard let charge, let request else { return try await store.commit(command) }
         while true {
             let extra = try charge.commands(for: request)

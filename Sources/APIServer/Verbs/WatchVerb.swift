@@ -25,7 +25,7 @@ struct WatchVerb: Sendable {
                 throw StoreError.tooLarge(current: store.currentRevision, asked: version)
             }
             do { snapshot = try store.snapshot(of: resource.collection) } catch { throw error.apiError(resource, name: "") }
-            start(request, rendering)
+            try await start(request, rendering, stream)
             var present = snapshot.page(namespace: namespace).records
             if !query.selection.needsConversion { present = present.filter { query.selection.matches($0) } }
             // The stream is open: what goes wrong now is an event of it.
@@ -37,37 +37,47 @@ struct WatchVerb: Sendable {
             after = snapshot.revision
         }
         let subscription: WatchSubscription
-        do throws(StoreError) {
+        do {
             if !sendsInitial, after == 0 { after = store.currentRevision }
             if !sendsInitial {
                 // Refuse before the head is sent, so that the client gets a proper status; then replay onto the stream.
                 if after > store.currentRevision { throw StoreError.future(current: store.currentRevision) }
                 _ = try store.snapshot(of: resource.collection, at: after)
-                start(request, rendering)
+                try await start(request, rendering, stream)
             }
             subscription = try store.watch(interest, after: after, sink: stream)
-        } catch {
+        } catch let error as StoreError {
             if case .expired(let oldest) = error, !sendsInitial {
                 // Upstream opens the stream and says so in an ERROR event: clients look for it there.
-                start(request, rendering)
+                try await start(request, rendering, stream)
                 stream.fail(.expired("too old resource version: \(after) (\(oldest))"))
-                request.exchange.finish()
+                await stream.finish()
                 return
             }
             throw error.apiError(resource, name: "")
-        }
+        } catch { throw error as? APIError ?? .internalError("\(error)") }
         stream.attach(subscription)
-        guard let arriving = stream.arriving else { return await hold(request, query, stream, subscription) }
+        request.opened()
+        guard stream.arriving != nil || stream.isWebSocket else { return await hold(request, query, stream, subscription) }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await stream.convert(arriving) }
+            if let arriving = stream.arriving { group.addTask { await stream.convert(arriving) } }
+            if stream.isWebSocket { group.addTask { await stream.ignoreMessages() } }
             await hold(request, query, stream, subscription)
             group.cancelAll()
         }
     }
 
-    private func start(_ request: APIRequest, _ rendering: Rendering) {
-        let headers = request.headers(contentType: rendering.format.streamContentType)
-        request.exchange.start(status: 200, headers: headers)
+    /// Opens the stream: as the answer's body, or as a WebSocket whose messages are the events.
+    private func start(_ request: APIRequest, _ rendering: Rendering, _ stream: WatchStream) async throws(APIError) {
+        guard request.http.asksWebSocket else {
+            let headers = request.headers(contentType: rendering.format.streamContentType)
+            return request.exchange.start(status: 200, headers: headers)
+        }
+        // What browsers must send there to log in is no protocol of ours.
+        let offered = request.http.headers.list("sec-websocket-protocol").filter { !$0.hasPrefix("base64url.bearer.authorization.k8s.io.") }
+        do { stream.attach(try await request.exchange.acceptWebSocket(protocols: offered + [""])) } catch {
+            throw .badRequest("the connection could not become a WebSocket: \(error)")
+        }
     }
 
     /// Keeps the stream open, with bookmarks, until its time is over or somebody ends it.
@@ -76,7 +86,7 @@ struct WatchVerb: Sendable {
         let lifetime = query.timeout ?? .seconds(1800 + Double.random(in: 0..<1800))
         let deadline = ContinuousClock.now + lifetime
         let ended = OneShot()
-        request.exchange.onClose { ended.fire() }
+        if !stream.isWebSocket { request.exchange.onClose { ended.fire() } }
         stream.onEnd { ended.fire() }
         while ContinuousClock.now < deadline, !Task.isCancelled {
             let wait = min(deadline - ContinuousClock.now, query.allowsBookmarks ? bookmarkInterval : lifetime)
@@ -86,7 +96,7 @@ struct WatchVerb: Sendable {
             }
         }
         subscription.cancel()
-        request.exchange.finish()
+        await stream.finish()
     }
 }
 
@@ -98,6 +108,7 @@ final class WatchStream: WatchSink {
         var early = 0
         var onEnd: (@Sendable () -> Void)?
         var isEnded = false
+        var socket: WebSocket?
     }
 
     /// What may wait for one client, in bytes.
@@ -150,6 +161,32 @@ final class WatchStream: WatchSink {
             return state.isEnded
         }
         if ended { body() }
+    }
+
+    // MARK: - WebSocket
+
+    func attach(_ socket: WebSocket) { state.withLock { $0.socket = socket } }
+    var isWebSocket: Bool { state.withLock { $0.socket != nil } }
+
+    /// Clients have nothing to say; that they left is heard here.
+    func ignoreMessages() async {
+        guard let socket = state.withLock({ $0.socket }) else { return }
+        while let message = try? await socket.receive() { _ = message }
+        end()
+    }
+
+    /// Ends the stream properly.
+    func finish() async {
+        guard let socket = state.withLock({ $0.socket }) else { return exchange.finish() }
+        await socket.close()
+    }
+
+    /// Frames of the answer's body have their length before them in protobuf, messages do not.
+    private func message(_ parts: [[UInt8]], over socket: WebSocket) -> Bool {
+        let isText = rendering.format.encoding != .protobuf
+        var whole = Array(parts.joined())
+        if !isText, whole.count >= 4 { whole.removeFirst(4) }
+        return socket.enqueue([whole], text: isText, limit: WatchStream.limit)
     }
 
     private func end() {
@@ -212,7 +249,11 @@ final class WatchStream: WatchSink {
 
     func send(_ type: String, _ record: Record) {
         if let (head, tail) = rendering.storedFrame(type, record) {
-            if !exchange.enqueue(head, record.body, tail, limit: WatchStream.limit) { end() }
+            if let socket = state.withLock({ $0.socket }) {
+                if !message([head, record.body, tail], over: socket) { end() }
+            } else if !exchange.enqueue(head, record.body, tail, limit: WatchStream.limit) {
+                end()
+            }
             return
         }
         do { push(try rendering.frame(type, record)) } catch { fail(error) }
@@ -228,7 +269,11 @@ final class WatchStream: WatchSink {
     }
 
     private func push(_ frame: [UInt8]) {
-        if !exchange.enqueue(frame, limit: WatchStream.limit) { end() }
+        if let socket = state.withLock({ $0.socket }) {
+            if !message([frame], over: socket) { end() }
+        } else if !exchange.enqueue(frame, limit: WatchStream.limit) {
+            end()
+        }
     }
 }
 

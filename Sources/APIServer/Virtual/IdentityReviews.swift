@@ -19,7 +19,13 @@ package struct SelfReview: VirtualResource {
 /// TokenReview: whose a bearer token is. An unknown token is an answer, not an error.
 package struct TokenReview: VirtualResource {
     private let tokens: ServiceAccountTokens
-    package init(_ tokens: ServiceAccountTokens) { self.tokens = tokens }
+    /// Tokens that are good for whoever takes the API server's own.
+    private let others: [any TokenAuthenticator]
+
+    package init(_ tokens: ServiceAccountTokens, others: [any TokenAuthenticator] = []) {
+        self.tokens = tokens
+        self.others = others
+    }
 
     package func create(_ object: Node, _ resource: ServedResource, namespace: String, _ context: WriteContext) async throws(APIError) -> Node {
         let token = object["spec"]["token"].string ?? ""
@@ -28,10 +34,21 @@ package struct TokenReview: VirtualResource {
         let audiences = object["spec"]["audiences"].stringList
         if let found = tokens.user(of: token, audiences: audiences.isEmpty ? [ServiceAccountTokens.issuer] : audiences) {
             review["status"] = ["authenticated": true, "user": found.user.node, "audiences": Node(found.audiences)]
+        } else if audiences.isEmpty || audiences.contains(ServiceAccountTokens.issuer), let user = await other(token) {
+            review["status"] = ["authenticated": true, "user": user.node, "audiences": [.string(ServiceAccountTokens.issuer)]]
         } else {
             review["status"] = ["user": [:], "error": "[invalid bearer token, unknown]"]
         }
         return review
+    }
+
+    private func other(_ token: String) async -> UserInfo? {
+        for authenticator in others {
+            guard var user = await authenticator.user(of: token) else { continue }
+            if !user.groups.contains("system:authenticated") { user.groups.append("system:authenticated") }
+            return user
+        }
+        return nil
     }
 }
 

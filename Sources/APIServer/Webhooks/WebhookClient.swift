@@ -23,6 +23,10 @@ package final class WebhookClient: Sendable {
 
     /// Posts a document and reads the one that comes back.
     func post(_ document: Node, to target: WebhookTarget, timeout: Duration) async throws(WebhookFailure) -> Node {
+        // Whatever a webhook may take, its request ends when it ends.
+        let left = RequestDeadlines.current.map { max(.zero, $0 - .now) }
+        let timeout = min(timeout, left ?? timeout)
+        guard timeout > .zero else { throw WebhookFailure("Post \(FieldError.quoted(target.url)): context deadline exceeded") }
         let seconds = max(1, Int((timeout + .milliseconds(999)).components.seconds))
         let shown = target.url + (target.url.contains("?") ? "&" : "?") + "timeout=\(seconds)s"
         let (status, body): (Int, [UInt8])

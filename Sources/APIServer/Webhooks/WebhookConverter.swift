@@ -1,16 +1,22 @@
 import Core
 import Machinery
+import Synchronization
 import Schema
 import Tree
 
 /// Converts custom resources by asking the webhook of their definition. Only labels and annotations of the metadata are the webhook's.
-struct WebhookConverter: CustomConverter {
+final class WebhookConverter: CustomConverter {
     private static let timeout = Duration.seconds(30)
     private static let kept: Set<String> = ["labels", "annotations"]
 
     private let target: WebhookTarget
     private let reviewVersions: [String]
     private let client: WebhookClient
+
+    private let versions = Mutex<[String: CustomVersion]>([:])
+
+    func learn(_ apiVersion: String, _ version: CustomVersion) { versions.withLock { $0[apiVersion] = version } }
+    func version(_ apiVersion: String) -> CustomVersion? { versions.withLock { $0[apiVersion] } }
 
     init(_ webhook: Node, client: WebhookClient) {
         target = WebhookTarget(webhook["clientConfig"])

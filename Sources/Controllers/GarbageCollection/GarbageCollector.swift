@@ -61,7 +61,7 @@ package final class GarbageCollector: Sendable {
         self.time = time
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         refresh()
-        view.declare(GarbageCollector.definitions)
+        view.declare(GarbageCollector.definitions, onlyMetadata: true)
         view.listen(GarbageCollector.definitions) { [self] _ in
             refresh()
             wake.yield()
@@ -79,7 +79,9 @@ package final class GarbageCollector: Sendable {
         for resource in added {
             // Listening first: no object of the first list may be missed.
             view.listen(resource) { [self] in observe($0) }
-            view.declare(resource, indexes: [.owner])
+            // Of what only this reads, owners and finalizers are enough.
+            let isForeign = resource == GarbageCollector.definitions || (resource.group.contains(".") && !resource.group.hasSuffix(".k8s.io"))
+            view.declare(resource, indexes: [.owner], onlyMetadata: isForeign)
         }
         for resource in removed { view.withdraw(resource) }
     }

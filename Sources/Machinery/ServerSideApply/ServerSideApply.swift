@@ -86,14 +86,19 @@ package struct ServerSideApply {
         for entry in managed.entries where entry.manager != manager {
             found += changed.intersection(entry.fields).paths.map { (describe(entry), FieldSet.describe($0)) }
         }
-        guard let first = found.first else { return }
+        if let error = ServerSideApply.conflict(found.map { Taken(who: $0.who, path: $0.path) }) { throw error }
+    }
+
+    /// The refusal of an apply that would take what others own; nil where it takes nothing.
+    package static func conflict(_ found: [Taken]) -> APIError? {
+        guard let first = found.first else { return nil }
         var message = "Apply failed with 1 conflict: conflict with \(first.who): \(first.path)"
         if found.count > 1 {
             let managers = Set(found.map(\.who)).sorted()
             let lines = managers.flatMap { who in ["conflicts with \(who):"] + found.filter { $0.who == who }.map { "- \($0.path)" } }
             message = "Apply failed with \(found.count) conflicts: " + lines.joined(separator: "\n")
         }
-        throw APIError(
+        return APIError(
             code: 409, reason: "Conflict", message: message,
             details: .init(causes: found.map { .init(reason: "FieldManagerConflict", message: "conflict with \($0.who)", field: $0.path) }))
     }
@@ -124,6 +129,27 @@ package struct ServerSideApply {
             }
         default: return
         }
+    }
+
+    // MARK: Other versions
+
+    /// A path that a write takes from another manager.
+    package struct Taken: Sendable {
+        let who: String
+        let path: String
+    }
+
+    /// What becomes of entries that are read in this version when an object, in this version, becomes another: what is left of them,
+    /// and what of them the write changes.
+    package func settle(_ entries: Node, live: Node, new: Node, by manager: ManagedFields.Manager) -> (kept: Node, taken: [Taken]) {
+        guard var managed = ManagedFields(entries) else { return (entries, []) }
+        let difference = walk.difference(bare(live), bare(new), type)
+        let changed = owned(difference.modified.union(difference.added))
+        let taken = managed.entries.filter { $0.manager != manager }.flatMap { entry in
+            changed.intersection(entry.fields).paths.map { Taken(who: describe(entry), path: FieldSet.describe($0)) }
+        }
+        release(changed, difference.removed, from: &managed, except: manager)
+        return (managed.node, taken)
     }
 
     // MARK: Helpers

@@ -22,16 +22,20 @@ final class Outbox: Sendable {
     }
 
     /// Adds a frame without waiting; for what must not block (acknowledgements) or is made under another lock.
-    func enqueue(_ frame: [UInt8]) {
-        let starts = state.withLock { state in
-            guard !state.failed else { return false }
+    func enqueue(_ frame: [UInt8]) { _ = enqueue(frame, limit: .max) }
+
+    /// The same, unless more than `limit` bytes would wait then or nothing gets through any more: false.
+    func enqueue(_ frame: [UInt8], limit: Int) -> Bool {
+        let (accepted, starts) = state.withLock { state -> (Bool, Bool) in
+            guard !state.failed, state.bytes + frame.count <= limit else { return (false, false) }
             state.frames.append(frame)
             state.bytes += frame.count
-            guard !state.writing else { return false }
+            guard !state.writing else { return (true, false) }
             state.writing = true
-            return true
+            return (true, true)
         }
         if starts { Task { await self.drain() } }
+        return accepted
     }
 
     /// Adds a frame; returns when there is room for the next. Throws `.closed`.

@@ -40,7 +40,7 @@ package enum JWT {
     package static func verify(_ parts: Parts, keys: [PublicKey]) -> Bool {
         keys.contains { key in
             if key.isRSA { return key.verify(parts.signature, of: parts.signed) }
-            guard let der = derSignature(parts.signature) else { return false }
+            guard let der = derSignature(parts.signature, width: 32) else { return false }
             return key.verify(der, of: parts.signed)
         }
     }
@@ -71,13 +71,5 @@ package enum JWT {
         defer { ECDSA_SIG_free(parsed) }
         guard let r = ECDSA_SIG_get0_r(parsed), let s = ECDSA_SIG_get0_s(parsed) else { return nil }
         return CryptoMemory.bytes(r, padded: 32) + CryptoMemory.bytes(s, padded: 32)
-    }
-
-    private static func derSignature(_ raw: [UInt8]) -> [UInt8]? {
-        guard raw.count == 64, let signature = ECDSA_SIG_new() else { return nil }
-        defer { ECDSA_SIG_free(signature) }
-        // The signature owns the numbers once they are set.
-        guard ECDSA_SIG_set0(signature, BN_bin2bn(Array(raw[0..<32]), 32, nil), BN_bin2bn(Array(raw[32...]), 32, nil)) == 1 else { return nil }
-        return CryptoMemory.der { i2d_ECDSA_SIG(signature, $0) }
     }
 }

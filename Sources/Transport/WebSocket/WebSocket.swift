@@ -64,6 +64,11 @@ package final class WebSocket: Sendable {
         try await outbox.write(frame(text ? .text : .binary, parts))
     }
 
+    /// Adds a message without waiting. False, and nothing is kept, where more than `limit` bytes would wait or the other side is gone.
+    package func enqueue(_ parts: [[UInt8]], text: Bool, limit: Int) -> Bool {
+        outbox.enqueue(frame(text ? .text : .binary, parts), limit: limit)
+    }
+
     package func ping(_ payload: [UInt8] = []) async throws { try await outbox.write(frame(.ping, [payload])) }
 
     /// Says farewell once everything sent has left, and ends the connection.

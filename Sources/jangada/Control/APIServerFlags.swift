@@ -20,6 +20,17 @@ struct APIServerFlags: ParsableArguments {
     @Option(help: "How long events wait for others, such as 30s (default: 30s).")
     var auditWebhookBatchMaxWait: String?
 
+    @Option(help: "AuthenticationConfiguration file: issuers whose tokens are taken (default: authentication.yaml in the state directory, if it is there).")
+    var authenticationConfig: String?
+    @Option(help: ArgumentHelp("File of fixed tokens: token,user,uid,\"group,group\" a line.", valueName: "file"))
+    var tokenAuthFile: String?
+    @Option(help: ArgumentHelp("Whether requests without credentials are answered at all (default: true).", valueName: "bool"))
+    var anonymousAuth: Bool?
+    @Option(help: ArgumentHelp("Admission plugins to turn on beside the usual ones, such as AlwaysPullImages.", valueName: "names"))
+    var enableAdmissionPlugins: String?
+    @Option(help: ArgumentHelp("Admission plugins to turn off.", valueName: "names"))
+    var disableAdmissionPlugins: String?
+
     /// By upstream's name. Paths are made absolute: the daemon runs elsewhere.
     var changes: [String: String] {
         var out: [String: String] = [:]
@@ -30,6 +41,11 @@ struct APIServerFlags: ParsableArguments {
         path("audit-policy-file", auditPolicyFile)
         path("audit-log-path", auditLogPath)
         path("audit-webhook-config-file", auditWebhookConfigFile)
+        path("authentication-config", authenticationConfig)
+        path("token-auth-file", tokenAuthFile)
+        if let anonymousAuth { out["anonymous-auth"] = String(anonymousAuth) }
+        if let enableAdmissionPlugins { out["enable-admission-plugins"] = enableAdmissionPlugins }
+        if let disableAdmissionPlugins { out["disable-admission-plugins"] = disableAdmissionPlugins }
         number("audit-log-maxage", auditLogMaxage)
         number("audit-log-maxbackup", auditLogMaxbackup)
         number("audit-log-maxsize", auditLogMaxsize)
