@@ -10,6 +10,8 @@ package protocol KindStrategy: Sendable {
     func setDefaults(_ object: inout Node)
     /// Before a first write: drop or set what clients may not choose.
     func prepareCreate(_ object: inout Node)
+    /// Writes into a new object who asks for it: an `authentication.k8s.io/v1` UserInfo.
+    func setRequester(_ object: inout Node, _ user: Node)
     /// Before a later write. `subresource` is empty for the object itself.
     func prepareUpdate(_ object: inout Node, old: Node, subresource: String)
     /// Rules across fields, beside what the table checks.
@@ -23,6 +25,7 @@ package protocol KindStrategy: Sendable {
 extension KindStrategy {
     package func setDefaults(_ object: inout Node) {}
     package func prepareCreate(_ object: inout Node) {}
+    package func setRequester(_ object: inout Node, _ user: Node) {}
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {}
     package func validate(_ object: Node) -> [FieldError] { [] }
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] { [] }

@@ -41,6 +41,7 @@ package final class ControlPlane: Sendable {
     /// What signs certificates that are asked for through the API.
     let issuer: any CertificateIssuer
     private let services: ServiceAllocation
+    private let tokens: ServiceAccountTokens
     private let webhooks: WebhookClient
     private let following: AuthenticationSetup
     private let audit: (log: AuditLog, webhook: AuditWebhook?)?
@@ -55,7 +56,7 @@ package final class ControlPlane: Sendable {
         store = try Store(options.location)
         catalog = ResourceCatalog(graph: Graph.builtIn)
         let conversion = BuiltInConversion()
-        let tokens = ServiceAccountTokens(key: pki.serviceAccountKey, store: store)
+        tokens = ServiceAccountTokens(key: pki.serviceAccountKey, store: store)
         self.options = options
         audit = try options.directory.flatMap { try AuditSetup.make(options.api, $0) }
         guard let services = ServiceAllocation(cidr: options.serviceCIDR, store: store) else {
@@ -161,7 +162,13 @@ package final class ControlPlane: Sendable {
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
         let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
         background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }] }
-        if options.isControllerManager { background.withLock { $0.append(Task { await checks.run() }) } }
+        let (tracking, uses) = (LegacyTokenTracking(client: client(as: "system:apiserver")), tokens.uses)
+        background.withLock { $0.append(Task { await tracking.note(uses) }) }
+        if options.isControllerManager {
+            let kept = AccountTokenSecrets(
+                client: client(as: "system:kube-controller-manager"), tokens: tokens, authority: authentication.clientAuthority)
+            background.withLock { $0 += [Task { await checks.run() }, Task { await kept.run() }] }
+        }
         log.info("the api is ready", metadata: ["addresses": "\(addresses)"])
         return addresses
     }

@@ -79,11 +79,12 @@ import Tree
     @Test func whatWasChosenOnceIsKept() async throws {
         try await TestCluster.with { cluster in
             let (api, registry) = (16_600 + Int.random(in: 0..<500), 15_600 + Int.random(in: 0..<500))
-            try await cluster.succeed("up", "--port", "\(api)", "--registry-port", "\(registry)")
+            try await cluster.succeed("up", "--port", "\(api)", "--registry-port", "\(registry)", "--disable-scheduler")
             try await cluster.succeed("down")
             try await cluster.succeed("up")
             let status = try await cluster.status()
             #expect(status["server"].string == "https://127.0.0.1:\(api)" && status["registry"]["address"].string == "localhost:\(registry)")
+            #expect(try await cluster.jangada("up", "--enable-scheduler").errors.contains("--disable-scheduler"))
             let refused = try await cluster.jangada("up", "--registry-port", "\(registry + 1)", "--nodes", "2")
             #expect(refused.code == 1 && refused.errors.contains("--nodes 1, not 2 and --registry-port \(registry), not \(registry + 1)"), "\(refused.said)")
             #expect(refused.errors.contains("down --keep"))

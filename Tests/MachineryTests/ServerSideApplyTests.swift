@@ -136,3 +136,47 @@ struct ServerSideApplyTests {
         #expect(set.intersection(set) == set)
     }
 }
+
+extension ServerSideApplyTests {
+    private static let annotation = "kubectl.kubernetes.io/last-applied-configuration"
+
+    /// As a client-side apply of two replicas leaves it.
+    private func appliedByTheClient() throws -> Node {
+        let text = #"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":2,"paused":true}}"#
+        var object = try ServerSideApplyTests.canonical.normalize(
+            Node(yaml: "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {replicas: 2, paused: false}}"), as: id)
+        object["metadata"]["annotations"][ServerSideApplyTests.annotation] = .string(text)
+        object["metadata"]["managedFields"] = engine.update(live: .null, new: object, by: updater("kubectl-client-side-apply"))
+        return object
+    }
+
+    @Test func kubectlTakesOverWhatItAppliedFromTheClient() throws {
+        let live = try appliedByTheClient()
+        let applied = try apply("{replicas: 3}", to: live, by: "kubectl")
+        #expect(applied["spec"]["replicas"].int == 3)
+        let kept = try JSONReader.read(Array((applied.annotations[ServerSideApplyTests.annotation] ?? "").utf8))
+        #expect(kept["spec"]["replicas"].int == 3)
+        #expect(kept["spec"]["paused"].isNull)
+        #expect(throws: APIError.self) { try apply("{replicas: 3}", to: live, by: "other") }
+    }
+
+    @Test func whatChangedSinceTheClientAppliedIsAConflict() throws {
+        var live = try appliedByTheClient()
+        live["spec"]["replicas"] = 5
+        #expect(throws: APIError.self) { try apply("{replicas: 3}", to: live, by: "kubectl") }
+    }
+
+    @Test(arguments: [
+        ("{replicas: x}", ".spec.replicas: expected numeric (int or float), got string"),
+        ("{paused: x}", ".spec.paused: expected boolean, got &{x}"),
+        ("{template: x}", ".spec.template: expected map, got &{x}"),
+        ("{template: {spec: {containers: {a: 1}}}}", ".spec.template.spec.containers: expected list, got &{map[a:1]}"),
+        ("{template: {spec: {containers: [{name: c, image: 5}]}}}", ".spec.template.spec.containers[name=\"c\"].image: expected string, got &value.valueUnstructured{Value:5}"),
+        ("{template: {metadata: {labels: {a: 5}}}}", ".spec.template.metadata.labels.a: expected string, got &value.valueUnstructured{Value:5}"),
+        ("{template: {spec: {containers: [x]}}}", ".spec.template.spec.containers: element 0: associative list with keys may not have non-map elements"),
+    ]) func wrongTypesAreToldInTypedWords(spec: String, problem: String) throws {
+        let error = #expect(throws: APIError.self) { try apply(spec, by: "one") }
+        #expect(error?.message == "failed to create typed patch object (/web; apps/v1, Kind=Deployment): \(problem)")
+        #expect(error?.code == 500)
+    }
+}

@@ -152,4 +152,22 @@ import Testing
             #expect(rest.contains("\u{3}port 81 is closed"))
         }
     }
+
+    /// A pod that says its piece and ends, as a web server does after one request.
+    @Sendable static func farewell(_ exchange: HTTPExchange) async {
+        guard let session = try? await exchange.acceptPortForward(), let connection = await session.next() else { return exchange.respond(status: 400) }
+        try? await connection.data.write(bytes("bye"))
+        await connection.data.closeWrite()
+        while let _ = try? await connection.data.read() {}
+        await connection.finish()
+    }
+
+    @Test func aPodThatEndsEndsTheWebSocketOfASilentClient() async throws {
+        try await withServer(handler: PortForwardTests.farewell) { client, endpoint in
+            let socket = try await client.webSocket(HTTPClientRequest("GET", endpoint, "/?ports=80"), protocols: ["v4.channel.k8s.io"])
+            var seen: [String] = []
+            while let message = try await socket.receive() { seen.append(text(message.bytes)) }
+            #expect(seen.contains("\u{0}bye"))
+        }
+    }
 }

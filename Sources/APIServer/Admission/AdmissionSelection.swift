@@ -4,7 +4,7 @@ package import Machinery
 package struct AdmissionSelection: Sendable {
     private static let usual: Set<String> = [
         "NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition", "PodSecurity", "Priority", "DefaultTolerationSeconds",
-        "DefaultStorageClass", "StorageObjectInUseProtection", "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "DefaultIngressClass",
+        "DefaultStorageClass", "StorageObjectInUseProtection", "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "DefaultIngressClass", "PodTopologyLabels",
         "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
     ]
     private static let further: Set<String> = ["AlwaysAdmit", "AlwaysPullImages", "DenyServiceExternalIPs", "AlwaysDeny"]

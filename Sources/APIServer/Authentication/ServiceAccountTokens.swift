@@ -23,16 +23,22 @@ package final class ServiceAccountTokens: Authenticator {
     }
 
     private let key: PrivateKey
-    private let store: Store
-    private let time: any TimeSource
+    let store: Store
+    let time: any TimeSource
+    /// Tokens in Secrets that were used, each told once a day.
+    package let uses: AsyncStream<Key>
+    let used: AsyncStream<Key>.Continuation
     /// Tokens whose signature was checked, with what they say; bindings are looked up each time.
     private let verified = Mutex<[String: Claims]>([:])
 
-    private final class Claims: Sendable {
+    final class Claims: Sendable {
         let node: Node
         let expiry: Int64
+        /// Of a token that lies in a Secret: it has no end, and no bindings but that Secret.
+        let isKept: Bool
         init(_ node: Node) {
             self.node = node
+            isKept = node["iss"].string == ServiceAccountTokens.keptIssuer
             expiry = node["exp"].int ?? 0
         }
     }
@@ -41,6 +47,7 @@ package final class ServiceAccountTokens: Authenticator {
         self.key = key
         self.store = store
         self.time = time
+        (uses, used) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(256))
     }
 
     package var publicKey: PublicKey { key.publicKey }
@@ -61,7 +68,11 @@ package final class ServiceAccountTokens: Authenticator {
             "nbf": .int(now.seconds), "iss": .string(ServiceAccountTokens.issuer), "jti": .string(id),
             "sub": .string("system:serviceaccount:\(namespace):\(name)"), "kubernetes.io": own,
         ]
-        do { return (try JWT.sign(JSONWriter.write(claims), key: key), expiry, id) } catch {
+        return (try sign(claims), expiry, id)
+    }
+
+    func sign(_ claims: Node) throws(APIError) -> String {
+        do { return try JWT.sign(JSONWriter.write(claims), key: key) } catch {
             throw APIError.internalError("the token could not be signed: \(error)")
         }
     }
@@ -75,7 +86,9 @@ package final class ServiceAccountTokens: Authenticator {
 
     /// Who a token stands for, and which of the audiences asked for it carries; nil for a token that is not good (any more).
     package func user(of token: String, audiences: [String]) -> (user: UserInfo, audiences: [String])? {
-        guard let claims = claims(of: token), claims.expiry > time.now().seconds else { return nil }
+        guard let claims = claims(of: token) else { return nil }
+        if claims.isKept { return keptUser(of: token, claims.node, audiences) }
+        guard claims.expiry > time.now().seconds else { return nil }
         let carried = claims.node["aud"].stringList.filter { audiences.contains($0) }
         guard !carried.isEmpty else { return nil }
         let own = claims.node["kubernetes.io"]
@@ -102,7 +115,7 @@ package final class ServiceAccountTokens: Authenticator {
     private func claims(of token: String) -> Claims? {
         if let claims = verified.withLock({ $0[token] }) { return claims }
         guard let parts = JWT.parse(token), JWT.verify(parts, keys: [key.publicKey]), let node = try? JSONReader.read(parts.payload),
-            node["iss"].string == ServiceAccountTokens.issuer, node["nbf"].int ?? 0 <= time.now().seconds + 60
+            [ServiceAccountTokens.issuer, ServiceAccountTokens.keptIssuer].contains(node["iss"].string), node["nbf"].int ?? 0 <= time.now().seconds + 60
         else { return nil }
         let claims = Claims(node)
         verified.withLock { verified in
@@ -112,7 +125,7 @@ package final class ServiceAccountTokens: Authenticator {
         return claims
     }
 
-    private func exists(_ collection: String, _ namespace: String, _ reference: Node) -> Bool {
+    func exists(_ collection: String, _ namespace: String, _ reference: Node) -> Bool {
         guard let name = reference["name"].string, let record = store.get(Key(collection, namespace: namespace, name: name)),
             let object = try? record.node()
         else { return false }

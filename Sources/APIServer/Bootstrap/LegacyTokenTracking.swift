@@ -2,6 +2,7 @@ package import Client
 import Core
 import Machinery
 import Schema
+package import Store
 import Tree
 
 /// `kube-system/kube-apiserver-legacy-service-account-token-tracking`: since which day the use of tokens in Secrets is noted. The
@@ -9,6 +10,16 @@ import Tree
 package struct LegacyTokenTracking: Sendable {
     private let client: any ClusterClient
     package init(client: any ClusterClient) { self.client = client }
+
+    /// Writes on each Secret the last day its token was used. Works until cancelled.
+    package func note(_ uses: AsyncStream<Key>) async {
+        for await key in uses {
+            let patch: Node = ["metadata": ["labels": [ServiceAccountTokens.lastUsedLabel: .string(ServiceAccountTokens.day(.now()))]]]
+            let secrets = GroupVersionResource(group: "", version: "v1", resource: "secrets")
+            // The next use asks again.
+            _ = try? await client.patch(secrets, ObjectKey(key.namespace, key.name), .merge, patch, subresource: nil)
+        }
+    }
 
     package func ensure() async throws {
         let maps = GroupVersionResource(group: "", version: "v1", resource: "configmaps")

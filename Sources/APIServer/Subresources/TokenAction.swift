@@ -21,7 +21,7 @@ package struct TokenAction: PostSubresource {
         var errors: [FieldError] = []
         if seconds < 600 { errors.append(.invalid("spec.expirationSeconds", String(seconds), "may not specify a duration less than 10 minutes")) }
         if seconds > 1 << 32 { errors.append(.invalid("spec.expirationSeconds", String(seconds), "may not specify a duration larger than 2^32 seconds")) }
-        if !errors.isEmpty { throw APIError.invalid(kind: "TokenRequest", group: "authentication.k8s.io", name: name, errors: errors) }
+        if !errors.isEmpty { throw APIError.invalid(kind: "TokenRequest", group: "authentication.k8s.io", name: "", errors: errors) }
         let (binding, node) = try bound(request["spec"]["boundObjectRef"], namespace: namespace, account: name)
         let issued = try tokens.issue(
             namespace: namespace, name: name, uid: account.uid, audiences: request["spec"]["audiences"].stringList, lifetime: seconds, binding: binding,

@@ -43,7 +43,9 @@ struct ApplyVerb: Sendable {
                 "the namespace of the object (\(configuration.namespace)) does not match the namespace on the request (\(namespace))")
         }
         let decoded: Canonical.Decoded
+        // What is of the wrong type is told where it is merged.
         do { decoded = try resource.canonical.decode(configuration, as: resource.resource.message) } catch {
+            if ServerSideApply.problem(configuration, as: resource.resource.message, resource.graph) != nil { return }
             throw BodyDecoder.unhandled(expected, as: expected, error.description)
         }
         if let first = decoded.unknown.first {

@@ -93,6 +93,7 @@ package final class ObjectWriter: Sendable {
         try ObjectMetadata.prepareCreate(&object, resource, namespace: namespace, now: time.now(), traits: strategy.traits)
         if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
         strategy.prepareCreate(&object)
+        strategy.setRequester(&object, context.user.node)
         checks.complete(&object, resource)
         request.name = object.name
         let stage = stages[resource.collection]

@@ -233,6 +233,11 @@ extension EventStrategy {
 package struct SigningRequestStrategy: KindStrategy {
     package init() {}
 
+    /// Whoever approves or signs goes by who asked, so nobody may say so but the server.
+    package func setRequester(_ object: inout Node, _ user: Node) {
+        for field in ["username", "uid", "groups", "extra"] { object["spec"][field] = user[field] }
+    }
+
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
         object["spec"] = old["spec"]
         switch subresource {

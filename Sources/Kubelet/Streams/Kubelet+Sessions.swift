@@ -105,6 +105,8 @@ enum ExecRelay {
                 if session.isClosed || isOver.withLock({ $0 }) { break }
             }
             group.cancelAll()
+            // A client that types nothing more would keep the session open.
+            session.endInput()
             program.terminal?.close()
             program.stdin?.close()
         }
@@ -130,6 +132,7 @@ enum ExecRelay {
                 if session.isClosed { break }
             }
             group.cancelAll()
+            session.endInput()
             streams.stdin?.close()
         }
     }

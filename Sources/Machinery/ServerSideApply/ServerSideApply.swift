@@ -14,8 +14,8 @@ package struct ServerSideApply {
     ]
 
     private let canonical: Canonical
-    private let type: OwnedType
-    private let walk: FieldWalk
+    let type: OwnedType
+    let walk: FieldWalk
     private let id: MessageID
     private let now: Timestamp
     /// Top-level fields that this endpoint does not write: `status` on the object, `spec` on its status.
@@ -55,11 +55,20 @@ package struct ServerSideApply {
 
     // MARK: Apply
 
+    /// Why a configuration cannot be applied, whatever is there; nil where its types are right.
+    package static func problem(_ config: Node, as id: MessageID, _ graph: Graph) -> String? {
+        AppliedTypes(graph: graph).problem(config, OwnedType(shape: .message(id), rules: .none))
+    }
+
     /// `live` (null when there is none) with the configuration applied, and its managed fields. Throws 409 where another
     /// manager owns what would change, unless `force`.
     package func apply(_ config: Node, to live: Node, by manager: ManagedFields.Manager, force: Bool) throws(APIError) -> Node {
         if config["metadata"].has("managedFields") { throw .badRequest("metadata.managedFields must be nil") }
-        try checkKeys(config, type, NodePath())
+        if let problem = AppliedTypes(graph: canonical.graph).problem(config, type) {
+            throw APIError(
+                code: 500, reason: "",
+                message: "failed to create typed patch object (\(config.namespace)/\(config.name); \(groupVersion(config)), Kind=\(config.kind)): \(problem)")
+        }
         var managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
         if managed.entries.isEmpty, !live.isNull {
             // What is there already belongs to whoever wrote it before anyone applied.
@@ -74,12 +83,16 @@ package struct ServerSideApply {
         merged = walk.prune(merged, last, kept: managed.all, type)
         let difference = walk.difference(base(live), merged, type)
         let changed = owned(difference.modified.union(difference.added))
-        if !force { try refuseConflicts(changed, managed, manager) }
+        if !force { try refuseConflicts(changed.subtracting(inherited(live, by: manager)), managed, manager) }
         release(changed, difference.removed, from: &managed, except: manager)
         managed.cap()
+        keepLastApplied(&merged, config, by: manager)
         merged["metadata"]["managedFields"] = managed.entries.isEmpty ? .null : managed.node
         return merged
     }
+
+    /// Upstream's text: the slash stays where there is no group.
+    private func groupVersion(_ config: Node) -> String { config.apiVersion.contains("/") ? config.apiVersion : "/\(config.apiVersion)" }
 
     private func refuseConflicts(_ changed: FieldSet, _ managed: ManagedFields, _ manager: ManagedFields.Manager) throws(APIError) {
         var found: [(who: String, path: String)] = []
@@ -111,24 +124,6 @@ package struct ServerSideApply {
             if let time = entry.time { out += " at \(time)" }
         }
         return out
-    }
-
-    /// An applied list may name no item twice.
-    private func checkKeys(_ node: Node, _ type: OwnedType?, _ path: NodePath) throws(APIError) {
-        guard let type, !type.isLeaf(walk.graph) else { return }
-        switch node {
-        case .map(let fields): for (key, value) in fields { try checkKeys(value, type.child(key, walk.graph), path.child(key)) }
-        case .list(let items):
-            var seen: Set<String> = []
-            for (index, item) in items.enumerated() {
-                let step = type.step(of: item, at: index, walk.graph)
-                if !seen.insert(step).inserted {
-                    throw .badRequest("failed to create typed patch object: .\(path): duplicate entries for key \(FieldSet.describe([step]))")
-                }
-                try checkKeys(item, type.element(walk.graph), path.element(index))
-            }
-        default: return
-        }
     }
 
     // MARK: Other versions
@@ -172,7 +167,7 @@ package struct ServerSideApply {
     /// What Go compares a new object with: its zero value.
     private func base(_ live: Node) -> Node { live.isNull ? canonical.zero(of: id) : bare(live) }
 
-    private func bare(_ node: Node) -> Node {
+    func bare(_ node: Node) -> Node {
         guard node["metadata"].has("managedFields") else { return node }
         var out = node
         out["metadata"].remove("managedFields")

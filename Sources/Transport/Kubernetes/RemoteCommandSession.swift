@@ -78,17 +78,21 @@ package final class RemoteCommandSession: Sendable {
         }
     }
 
-    /// Tells the client how the command ended, after all output, and closes.
-    package func finish(_ outcome: RemoteCommandOutcome) async {
+    /// Nobody listens any more: whoever waits for the client's next bytes or size gets nil, and what still comes is dropped.
+    package func endInput() {
         input.discard()
         resizeInput.discard()
+    }
+
+    /// Tells the client how the command ended, after all output, and closes.
+    package func finish(_ outcome: RemoteCommandOutcome) async {
+        endInput()
         await wire.finish(outcome)
         closing.fire()
     }
 
     package func abort() {
-        input.discard()
-        resizeInput.discard()
+        endInput()
         wire.abort()
         closing.fire()
     }

@@ -82,7 +82,7 @@ final class WebSocketPortForward: Sendable {
         }
     }
 
-    /// One channel as a stream; it has no half-close of its own.
+    /// One channel as a stream. It has no half-close: once the pod has said all, the client has a moment for the rest of its own.
     private struct Channel: ByteStream {
         let session: WebSocketPortForward
         let number: Int
@@ -90,7 +90,10 @@ final class WebSocketPortForward: Sendable {
 
         func read() async throws -> [UInt8]? { try await queue?.pop() }
         func write(_ bytes: [UInt8]) async throws { try await session.send(number, bytes) }
-        func closeWrite() async {}
+        func closeWrite() async {
+            try? await Task.sleep(for: .seconds(1))
+            queue?.finish()
+        }
         func close() { queue?.discard() }
     }
 }
