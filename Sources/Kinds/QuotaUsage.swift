@@ -16,6 +16,7 @@ package enum QuotaUsage {
         case "services": services(object, &usage)
         case "persistentvolumeclaims": claims(object, &usage)
         case "configmaps", "resourcequotas", "replicationcontrollers", "secrets": usage[collection] = one
+        case "resource.k8s.io/resourceclaims": devices(object, &usage)
         default: break
         }
         return usage
@@ -68,6 +69,21 @@ package enum QuotaUsage {
         if let prefix { usage[prefix + "requests.storage"] = storage }
     }
 
+    /// As many of each class as a claim can get: of alternatives the dearest, of all that there are the most a claim can have.
+    private static func devices(_ claim: Node, _ usage: inout [String: Quantity]) {
+        func count(_ request: Node) -> Int64 { request["allocationMode"].string == "All" ? 32 : request["count"].int ?? 1 }
+        for request in claim["spec"]["devices"]["requests"].list {
+            var most: [String: Int64] = [:]
+            let choices = request["firstAvailable"].list
+            for choice in choices.isEmpty ? [request["exactly"]] : choices {
+                most[choice["deviceClassName"].string ?? "", default: 0] = max(most[choice["deviceClassName"].string ?? ""] ?? 0, count(choice))
+            }
+            for (name, count) in most { usage[name + devicesSuffix] = (usage[name + devicesSuffix] ?? .zero) + Quantity(count) }
+        }
+    }
+
+    private static let devicesSuffix = ".deviceclass.resource.k8s.io/devices"
+
     // MARK: - Which quotas
 
     /// Whether an object falls under a quota: one of its scopes' conditions fails, or none of its resources is about the object, and it does not.
@@ -101,6 +117,7 @@ package enum QuotaUsage {
         case "persistentvolumeclaims":
             return ["persistentvolumeclaims", "requests.storage"].contains(name) || name.contains(".storageclass.storage.k8s.io/")
         case "configmaps", "resourcequotas", "replicationcontrollers", "secrets": return name == collection
+        case "resource.k8s.io/resourceclaims": return name.hasSuffix(devicesSuffix)
         default: return false
         }
     }
