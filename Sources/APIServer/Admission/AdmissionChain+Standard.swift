@@ -9,7 +9,7 @@ extension AdmissionChain {
         return AdmissionChain([
             NamespaceLifecycle(store), LimitRanger(store), ServiceAccountAdmission(store), NodeRestriction(store),
             TaintNodesByCondition(), PodSecurityAdmission(store), PriorityAdmission(store), DefaultTolerationSeconds(), DefaultStorageClass(store), StorageObjectInUseProtection(), PersistentVolumeClaimResize(store),
-            RuntimeClassAdmission(store), CertificateAdmission(authorizer), DefaultIngressClass(store), PodTopologyLabels(store),
+            RuntimeClassAdmission(store), CertificateAdmission(authorizer), DefaultIngressClass(store), PodTopologyLabels(store), DeviceAdmission(store, authorizer),
             MutatingPolicies(store: store, catalog: catalog, authorizer: authorizer, conversion: conversion),
             MutatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion, conditions: conditions),
             ValidatingPolicies(store: store, catalog: catalog, authorizer: authorizer, conversion: conversion),
