@@ -70,7 +70,7 @@ package struct ControllerSet: Sendable {
             Deployments(), ReplicaSets(), ReplicaSets(.replicationController), EndpointSlices(), Endpoints(), ServiceAccounts(),
             RootCAPublisher(caPEM: options.caPEM), NodeLifecycle(grace: options.nodeGrace, start: options.time.now()), TaintEviction(),
             DaemonSets(), StatefulSets(), Jobs(), OrphanedJobPods(), CronJobs(), StaleDisruptions(), FinishedJobs(), ClusterRoleAggregation(),
-            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), PodResourceClaims(), CertificateCleaner(), ServiceCIDRs(),
+            VolumeBinder(), EndpointSliceMirrors(), EphemeralVolumes(), PodResourceClaims(), DeviceTaintEviction(), CertificateCleaner(), ServiceCIDRs(),
             VolumeAttachments(),
         ]
     }

@@ -32,9 +32,11 @@ package final class Kubelet: Sendable {
         var log = log
         log[metadataKey: "node"] = "\(node.name)"
         self.view = view
+        let drivers = DriverPlugins(node: node.name, client: client, log: log)
         parts = KubeletParts(
             node: node, client: client, objects: ObjectSource(view: view, client: client), runtime: runtime, network: network, images: images,
-            recorder: EventRecorder(client: client, component: "kubelet", host: node.name), log: log)
+            recorder: EventRecorder(client: client, component: "kubelet", host: node.name), drivers: drivers,
+            claims: ClaimPreparation(plugins: drivers, client: client, file: "\(node.kubeletDirectory)/dra_manager_state", log: log), log: log)
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         Kubelet.declare(in: view)
         listen()
@@ -102,11 +104,20 @@ package final class Kubelet: Sendable {
             group.addTask { await self.parts.recorder.run() }
             group.addTask { await NodeAgent(self).run() }
             group.addTask { await self.followRuntime() }
+            group.addTask { await self.parts.drivers.run() }
+            group.addTask {
+                let node = self.parts.node
+                let registry = PluginRegistry(
+                    directory: "\(node.kubeletDirectory)/plugins_registry", handlers: [self.parts.drivers], threads: self.parts.threads, log: self.parts.log)
+                await registry.run()
+            }
             let found = await adopt()
             let keys = view.read { $0[.pods].keys("node", self.parts.node.name) }
             for key in keys { reconcile(key, found, &group) }
             state.withLock { $0.dirty.subtract(keys) }
             await removeOrphans(found)
+            let live = Set(workers.map(\.uid))
+            group.addTask { await self.parts.claims.removeOrphans(besides: live) }
             wake.yield()
             for await _ in wakes {
                 let dirty = state.withLock { state in

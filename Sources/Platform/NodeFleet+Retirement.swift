@@ -45,7 +45,7 @@ extension NodeFleet {
     }
 
     private func removeDirectories(of name: String) throws {
-        for path in ["\(directory.pods)/\(name)", "\(directory.run)/nodes/\(name)", "\(directory.logs)/\(name)"] {
+        for path in ["\(directory.pods)/\(name)", "\(directory.kubelets)/\(name)", "\(directory.run)/nodes/\(name)", "\(directory.logs)/\(name)"] {
             for mount in try Mounts.below(path) { try Mounts.unmount(mount.target) }
             try FileSystem.removeTree(path)
         }

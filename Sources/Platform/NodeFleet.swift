@@ -58,6 +58,7 @@ package final class NodeFleet: Sendable {
                 name: name, addresses: ["\(node.address)"], capacity: machine, podsDirectory: "\(directory.pods)/\(name)",
                 runtimeDirectory: "\(directory.run)/nodes/\(name)", logsDirectory: "\(directory.logs)/\(name)",
                 cgroup: "\(options.group)/\(name)")
+            configuration.kubeletDirectory = "\(directory.kubelets)/\(name)"
             configuration.podCIDRs = ["\(node.podRange)"]
             configuration.clusterDNS = ["\(network.plan.dnsAddress)"]
             let kubelet = Kubelet(

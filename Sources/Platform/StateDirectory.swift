@@ -27,6 +27,8 @@ package struct StateDirectory: Sendable {
     package var buildCaches: String { "\(root)/buildcaches" }
     package var volumes: String { "\(root)/volumes" }
     package var pods: String { "\(root)/pods" }
+    /// Of each node what programs on a machine would find in /var/lib/kubelet.
+    package var kubelets: String { "\(root)/kubelets" }
     package var logs: String { "\(root)/logs" }
     /// Full rights over the cluster, for its owner and for this program's own commands.
     package var adminKubeconfig: String { "\(root)/admin.kubeconfig" }
@@ -46,8 +48,8 @@ package struct StateDirectory: Sendable {
 
     /// Makes the directories, readable by their owner alone.
     package func prepare() throws(SystemFailure) {
-        for path in [root, run, pki, images, registry, containers, volumes, pods, logs] { try FileSystem.makeDirectories(path, mode: 0o700) }
+        for path in [root, run, pki, images, registry, containers, volumes, pods, kubelets, logs] { try FileSystem.makeDirectories(path, mode: 0o700) }
         // Containers' users pass through these on the way to what is theirs.
-        for path in [root, run, containers, volumes, pods] { try FileMode.set(path, 0o711) }
+        for path in [root, run, containers, volumes, pods, kubelets] { try FileMode.set(path, 0o711) }
     }
 }

@@ -23,12 +23,12 @@ struct PreemptionSearch {
     private let profile: Profile
     private let refusals: [(node: String, refusal: Refusal)]
     private let start: Int
-    private let devices: ClaimState
+    private let devices: DeviceState?
 
     /// `start`: at which of the nodes to begin, so that it is not always the same.
     init(
         _ pod: PodInfo, _ cluster: SchedulingCluster, _ volumes: VolumeState, _ profile: Profile, _ refusals: [(node: String, refusal: Refusal)],
-        devices: ClaimState = ClaimState(), from start: Int = 0
+        devices: DeviceState? = nil, from start: Int = 0
     ) {
         self.devices = devices
         self.pod = pod

@@ -65,7 +65,7 @@ package struct Profile: Sendable {
 /// The scores by upstream's names.
 enum Score: String, Sendable, CaseIterable {
     case fit = "NodeResourcesFit", balanced = "NodeResourcesBalancedAllocation", images = "ImageLocality", taints = "TaintToleration"
-    case affinity = "NodeAffinity", spread = "PodTopologySpread", podAffinity = "InterPodAffinity"
+    case affinity = "NodeAffinity", spread = "PodTopologySpread", podAffinity = "InterPodAffinity", devices = "DynamicResources"
 
-    static let standard: [Score: Int64] = [.fit: 1, .balanced: 1, .images: 1, .taints: 3, .affinity: 2, .spread: 2, .podAffinity: 2]
+    static let standard: [Score: Int64] = [.fit: 1, .balanced: 1, .images: 1, .taints: 3, .affinity: 2, .spread: 2, .podAffinity: 2, .devices: 2]
 }

@@ -9,14 +9,14 @@ extension SchedulerCore {
         package let pod: PodInfo
         let profile: Profile
         let volumes: VolumeState
-        let devices: ClaimState
+        let devices: DeviceState?
         private(set) var feasible: [NodeInfo]
         private(set) var refusals: [(node: String, refusal: Refusal)]
         /// What programs outside add to the scores.
         private(set) var outsideScores: [String: Int64] = [:]
 
         init(
-            pod: PodInfo, profile: Profile, volumes: VolumeState, devices: ClaimState, feasible: [NodeInfo], refusals: [(node: String, refusal: Refusal)]
+            pod: PodInfo, profile: Profile, volumes: VolumeState, devices: DeviceState?, feasible: [NodeInfo], refusals: [(node: String, refusal: Refusal)]
         ) {
             self.devices = devices
             self.pod = pod
@@ -48,14 +48,19 @@ extension SchedulerCore {
         let volumes = pod.claims.isEmpty ? .none : VolumeState(pod, cluster)
         if cluster.nodes.isEmpty { return .refuse(refuse(pod, "no nodes available to schedule pods", [], now)) }
         let total = cluster.nodes.count
-        let devices = pod.resourceClaims.isEmpty ? ClaimState() : ClaimState(pod, cluster, now: now)
-        if let refusal = volumes.refusal ?? devices.refusal {
+        let devices = DeviceState.make(pod, cluster.devices)
+        if let refusal = volumes.refusal ?? devices?.refusal {
             let unhelpful = "preemption: 0/\(total) nodes are available: \(total) Preemption is not helpful for scheduling."
             return .refuse(refuse(pod, "0/\(total) nodes are available: \(refusal). " + unhelpful, [volumes.refusal == nil ? .devices : .volumes], now))
         }
         let profile = profile(pod)
         let filters = Filters(pod, cluster, volumes: volumes, profile, devices: devices)
         let (feasible, refusals) = search(pod, filters)
+        if let failure = devices?.failure {
+            var refused = refuse(pod, "running \"DynamicResources\" filter plugin: " + failure, [.devices], now)
+            refused.isFailure = true
+            return .refuse(refused)
+        }
         let attempt = Attempt(pod: pod, profile: profile, volumes: volumes, devices: devices, feasible: feasible, refusals: refusals)
         if !profile.extenders.isEmpty, !feasible.isEmpty, !attempt.extenders.isEmpty { return .consult(attempt) }
         return resume(attempt, now: now)
@@ -66,8 +71,8 @@ extension SchedulerCore {
         if let best = best(attempt) {
             queue.scheduled(uid: attempt.pod.uid)
             cluster.place(attempt.pod, on: best.name)
-            let devices = ClaimChoice(attempt.devices, best)
-            for (claim, allocation) in devices.claims where !allocation.isNull { cluster.assumedAllocations[claim.uid] = allocation }
+            let devices = attempt.devices?.choice(best) ?? DeviceState.Choice()
+            cluster.devices.assume(devices, for: attempt.pod)
             return .bind(
                 Binding(
                     pod: attempt.pod, node: best.name, volumes: attempt.volumes.choice(best) ?? VolumeState.Choice(), profile: attempt.profile, devices: devices))
@@ -110,6 +115,7 @@ extension SchedulerCore {
         let pod = attempt.pod
         let message = message(attempt) + (why.map { " preemption: " + $0 } ?? "")
         var refused = refuse(pod, message, Set(attempt.refusals.map(\.refusal.filter)), now)
+        refused.deallocates = attempt.devices?.deallocatable
         if !pod.nominatedNode.isEmpty, PreemptionSearch.victimsLeaving(pod, cluster) == false {
             cluster.nominate(pod, on: nil)
             refused.dropsNomination = true
@@ -167,7 +173,7 @@ extension SchedulerCore {
     private mutating func best(_ attempt: Attempt) -> NodeInfo? {
         let feasible = attempt.feasible
         guard feasible.count > 1 else { return feasible.first }
-        var totals = Scores(attempt.pod, cluster, attempt.profile).totals(feasible)
+        var totals = Scores(attempt.pod, cluster, attempt.profile, devices: attempt.devices).totals(feasible)
         if !attempt.outsideScores.isEmpty { for index in totals.indices { totals[index] += attempt.outsideScores[feasible[index].name] ?? 0 } }
         guard let top = totals.max() else { return nil }
         // Among equals, whichever comes first from where the last search ended.

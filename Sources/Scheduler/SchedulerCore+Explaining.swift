@@ -56,8 +56,8 @@ extension SchedulerCore {
     private func addVerdicts(_ pod: PodInfo, _ cluster: SchedulingCluster, now: Timestamp, _ out: inout Node) {
         out["nodes"] = .int(Int64(cluster.nodes.count))
         let volumes = pod.claims.isEmpty ? .none : VolumeState(pod, cluster)
-        let devices = pod.resourceClaims.isEmpty ? ClaimState() : ClaimState(pod, cluster, now: now)
-        if let refusal = volumes.refusal ?? devices.refusal {
+        let devices = DeviceState.make(pod, cluster.devices)
+        if let refusal = volumes.refusal ?? devices?.refusal {
             let filter = volumes.refusal == nil ? Filter.devices : .volumes
             out["filters"] = [["plugin": .string(filter.rawValue), "nodes": .int(Int64(cluster.nodes.count)), "reasons": [["reason": .string(refusal), "nodes": .int(Int64(cluster.nodes.count))]]]]
             out["feasible"] = 0
@@ -109,7 +109,7 @@ extension SchedulerCore {
 
     /// The best nodes with what each plugin gave them, and the one where the pod is.
     private func ranking(_ pod: PodInfo, _ cluster: SchedulingCluster, _ profile: Profile, _ feasible: [NodeInfo], current: String?) -> [Node] {
-        let columns = Scores(pod, cluster, profile).columns(feasible)
+        let columns = Scores(pod, cluster, profile, devices: DeviceState.make(pod, cluster.devices)).columns(feasible)
         let totals = Scores.totals(columns, count: feasible.count)
         let order = feasible.indices.sorted { totals[$0] != totals[$1] ? totals[$0] > totals[$1] : feasible[$0].name < feasible[$1].name }
         return order.enumerated().filter { $0.offset < SchedulerCore.listed || feasible[$0.element].name == current }.map { place, index in
@@ -137,7 +137,7 @@ extension SchedulerCore {
             return "the pod is on \(pod.nodeName); \(now)"
         }
         if pod.isGated { return "the pod waits for its scheduling gates: \(out["gates"].stringList.joined(separator: ", "))" }
-        if pod.awaitsClaims { return "the pod waits for its resource claims to be made" }
+        if cluster.devices.parked[pod.uid] != nil { return "the pod waits for its resource claims to be made" }
         if pod.isTerminating { return "the pod is being deleted" }
         if feasible > 0 { return "the pod has no node yet; \(feasible) of \(total) nodes would have it" }
         return total == 0 ? "no nodes available to schedule pods" : out["message"].string ?? "no node will have the pod"

@@ -23,7 +23,7 @@ package struct SchedulerCore {
         package let node: String
         let volumes: VolumeState.Choice
         let profile: Profile
-        let devices: ClaimChoice
+        let devices: DeviceState.Choice
     }
 
     package struct Refused: Sendable {
@@ -35,6 +35,10 @@ package struct SchedulerCore {
         package var dropsNomination = false
         /// Less important pods that had been promised the node.
         package var outdone: [PodInfo] = []
+        /// A claim to give back, so that it can have devices that the pod can reach.
+        var deallocates: Node?
+        /// Something is wrong beside a lack of room.
+        var isFailure = false
     }
 
     var cluster = SchedulingCluster()
@@ -78,16 +82,7 @@ package struct SchedulerCore {
             }
             cluster.attachLimits[key.name] = limits.isEmpty ? nil : Dictionary(limits) { first, _ in first }
             changed(.volume, now)
-        case .resourceClaims:
-            cluster.resourceClaims[key] = new
-            if let uid = (new ?? old)?.uid, new.map({ !$0["status"]["allocation"].isNull }) ?? true { cluster.assumedAllocations[uid] = nil }
-            changed(.device, now)
-        case .resourceSlices:
-            cluster.resourceSlices[key.name] = new
-            changed(.device, now)
-        case .deviceClasses:
-            cluster.deviceClasses[key.name] = new
-            changed(.device, now)
+        case .resourceClaims, .resourceSlices, .deviceClasses: observeDevices(resource, key, new, now)
         case .services:
             let selector = new?["spec"]["selector"].stringMap ?? [:]
             cluster.serviceSelectors[key.namespace, default: [:]][key.name] = selector.isEmpty ? nil : selector
@@ -99,7 +94,7 @@ package struct SchedulerCore {
         }
     }
 
-    private mutating func changed(_ change: ClusterChange, _ now: Timestamp) {
+    mutating func changed(_ change: ClusterChange, _ now: Timestamp) {
         let labels = cluster.namespaceLabels
         queue.changed(change, now: now) { QueueingHint.mayHelp($0, refusedBy: $1, $2, labels) }
     }
@@ -120,6 +115,7 @@ package struct SchedulerCore {
         if let old, let new, old.uid != new.uid { observePod(old, nil, now) }
         guard let new, !PodView(new).isTerminal else {
             queue.remove(uid: uid)
+            cluster.devices.unpark(uid: uid)
             let pod = PodInfo(new ?? old ?? .emptyMap)
             cluster.nominate(pod, on: nil)
             if cluster.remove(uid: uid) { changed(.podGone(pod), now) }
@@ -142,11 +138,12 @@ package struct SchedulerCore {
         if cluster.places[uid] != nil { return }
         let pod = PodInfo(new)
         let isOurs = profiles[pod.schedulerName] != nil
-        guard isOurs, !new.isBeingDeleted, !pod.isGated, !pod.awaitsClaims else {
+        guard isOurs, !new.isBeingDeleted, !pod.isGated else {
             queue.remove(uid: uid)
             return
         }
         if !pod.nominatedNode.isEmpty { cluster.nominate(pod, on: pod.nominatedNode) }
+        if isParked(pod) { return }
         let isBetter = old.map { $0["spec"] != new["spec"] || $0["metadata"]["labels"] != new["metadata"]["labels"] } ?? false
         queue.upsert(pod, isBetter: isBetter, now: now)
     }
@@ -172,7 +169,7 @@ package struct SchedulerCore {
     /// The binding did not come about.
     package mutating func unbind(_ pod: PodInfo, now: Timestamp) {
         cluster.remove(uid: pod.uid)
-        for name in pod.resourceClaims { if let uid = cluster.resourceClaims[ObjectKey(pod.key.namespace, name)]?.uid { cluster.assumedAllocations[uid] = nil } }
+        cluster.devices.forget(podUID: pod.uid)
         queue.failed(pod, now: now)
         changed(.podGone(pod), now)
     }
@@ -180,6 +177,7 @@ package struct SchedulerCore {
     /// The pod is gone or somebody else's: nothing to try again.
     package mutating func forget(_ pod: PodInfo, now: Timestamp) {
         cluster.remove(uid: pod.uid)
+        cluster.devices.forget(podUID: pod.uid)
         queue.remove(uid: pod.uid)
         changed(.podGone(pod), now)
     }

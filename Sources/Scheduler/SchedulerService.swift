@@ -130,8 +130,8 @@ package final class SchedulerService: Sendable {
     private func bind(_ binding: SchedulerCore.Binding) async {
         let pod = binding.pod
         do {
+            try await bindDevices(binding)
             try await bindVolumes(binding)
-            try await bindClaims(binding)
             if try await bindOutside(binding) { return }
             let target: Node = [
                 "apiVersion": "v1", "kind": "Binding",
@@ -142,12 +142,14 @@ package final class SchedulerService: Sendable {
             recordScheduled(binding)
         } catch let error as APIError where error.code == 404 || error.code == 409 {
             // Gone, or bound by another: the watch tells what became of it.
+            await unbindDevices(binding)
             log.debug("binding refused", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
             let current = try? await view.client.get(.pods, pod.key)
             let isPending = current?.uid == pod.uid && current?["spec"]["nodeName"].isEmpty == true && current?.isBeingDeleted == false
             tell(isPending ? .unbound(pod) : .lost(pod))
         } catch {
             if error is CancellationError { return }
+            await unbindDevices(binding)
             log.warning("binding failed", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
             await tellPod(pod, "\(error)", reason: "SchedulerError")
             tell(.unbound(pod))
@@ -159,10 +161,11 @@ package final class SchedulerService: Sendable {
     private func report(_ refused: SchedulerCore.Refused) async {
         let pod = refused.pod
         if let preemption = refused.preemption { await preempt(pod, preemption) }
+        if let claim = refused.deallocates { await deallocate(claim) }
         var status = Node.emptyMap
         if let node = refused.preemption?.node { status["nominatedNodeName"] = .string(node) }
         if refused.dropsNomination { status.setNull("nominatedNodeName") }
-        await tellPod(pod, refused.message, reason: "Unschedulable", status)
+        await tellPod(pod, refused.message, reason: refused.isFailure ? "SchedulerError" : "Unschedulable", status)
         for other in refused.outdone {
             var status = Node.emptyMap
             status.setNull("nominatedNodeName")

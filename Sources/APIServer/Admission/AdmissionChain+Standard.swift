@@ -17,6 +17,6 @@ extension AdmissionChain {
             ValidatingWebhooks(store: store, catalog: catalog, client: webhooks, conversion: conversion, conditions: conditions),
             AlwaysDeny(),
         ]
-        return AdmissionChain(plugins.filter { selection.includes($0.name) } + [RoleEscalation(store, authorizer)])
+        return AdmissionChain(plugins.filter { selection.includes($0.name) } + [DeviceAdmission(store, authorizer), RoleEscalation(store, authorizer)])
     }
 }

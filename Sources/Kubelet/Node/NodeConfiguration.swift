@@ -24,6 +24,8 @@ package struct NodeConfiguration: Sendable {
     /// What comes from the API, secrets among it: on a file system in memory.
     package var runtimeDirectory: String
     package var logsDirectory: String
+    /// What plugins of the node and its kubelet find each other in: `plugins`, `plugins_registry`.
+    package var kubeletDirectory: String
     /// The cgroup above `kubepods`, below the hierarchy's root.
     package var cgroup: String
     package var logRotation: (bytes: UInt64, files: Int) = (10 << 20, 5)
@@ -42,9 +44,18 @@ package struct NodeConfiguration: Sendable {
         hostname = name
         self.capacity = capacity
         self.podsDirectory = podsDirectory
+        kubeletDirectory = "\(podsDirectory).kubelet"
         self.runtimeDirectory = runtimeDirectory
         self.logsDirectory = logsDirectory
         self.cgroup = cgroup
+    }
+
+    /// Several nodes share a machine, and what a pod finds under these paths is its node's own.
+    func machinePath(_ path: String) -> String {
+        for (prefix, own) in [("/var/lib/kubelet", kubeletDirectory), ("/var/run/cdi", "\(kubeletDirectory)/cdi"), ("/run/cdi", "\(kubeletDirectory)/cdi")] {
+            if path == prefix || path.hasPrefix(prefix + "/") { return own + path.dropFirst(prefix.count) }
+        }
+        return path
     }
 
     package var allocatable: [String: Quantity] {

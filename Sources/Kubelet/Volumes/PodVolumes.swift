@@ -72,7 +72,7 @@ final class PodVolumes: Sendable {
         if PodVolumes.isContent(volume) { return try await writeContent(volume, name, pod) }
         if volume.has("emptyDir") { return try await emptyDirectory(volume["emptyDir"], name, pod) }
         if volume.has("hostPath") {
-            let path = volume["hostPath"]["path"].string ?? ""
+            let path = node.machinePath(volume["hostPath"]["path"].string ?? "")
             try HostPathVolume.prepare(path, type: volume["hostPath"]["type"].string ?? "")
             return path
         }

@@ -14,6 +14,8 @@ struct KubeletParts: Sendable {
     let network: any PodNetworking
     let images: NodeImages
     let recorder: EventRecorder
+    let drivers: DriverPlugins
+    let claims: ClaimPreparation
     /// For calls that block for a short time: files, netlink.
     let threads = BlockingThreads(limit: 8)
     /// For connections of probes and port-forwards, which may block until they time out.

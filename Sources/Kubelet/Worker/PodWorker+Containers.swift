@@ -45,7 +45,9 @@ extension PodWorker {
         let plan = ContainerPlan(
             pod: pod, container: container, attempt: attempt, image: image, node: parts.node, paths: paths, volumes: volumes, objects: parts.objects,
             addresses: addresses, target: target)
-        let spec = try await plan.make()
+        var spec = try await plan.make()
+        let devices = ContainerDevices(directories: ContainerDevices.machineDirectories + ["\(parts.node.kubeletDirectory)/cdi"])
+        try ContainerDevices.apply(try devices.edits(try parts.claims.devices(pod, container)), to: &spec)
         try await prepare(name, attempt)
         await removeOld(name, attempt, sandbox)
         try makeRoom(sandbox, pod)

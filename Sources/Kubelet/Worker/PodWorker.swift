@@ -204,12 +204,34 @@ final class PodWorker: Sendable {
     // MARK: - Volumes
 
     private func prepareVolumes() async {
+        guard await prepareDevices() else { return }
         do {
             try await volumes.prepare(pod)
             send(.volumesReady)
         } catch {
             if !Task.isCancelled { send(.volumesFailed(message: "\(error)")) }
         }
+    }
+
+    /// False where the pod is to end meanwhile.
+    private func prepareDevices() async -> Bool {
+        var backoff = Backoff(base: .milliseconds(500), limit: .seconds(10))
+        while !Task.isCancelled {
+            let pod = pod
+            do {
+                try await parts.claims.prepare(pod)
+                return true
+            } catch {
+                guard !Task.isCancelled else { return false }
+                record("Warning", "FailedPrepareDynamicResources", "Failed to prepare dynamic resources: \(error)")
+            }
+            if pod.node.isBeingDeleted {
+                send(.volumesFailed(message: "the pod ends before its devices are ready"))
+                return false
+            }
+            try? await Task.sleep(for: backoff.next())
+        }
+        return false
     }
 
     private func refreshVolumes() async {
@@ -234,6 +256,7 @@ final class PodWorker: Sendable {
         var backoff = Backoff(base: .milliseconds(100), limit: .seconds(10))
         while !Task.isCancelled {
             do {
+                try await parts.claims.unprepare(pod)
                 try await volumes.remove(pod)
                 return send(.cleaned)
             } catch {

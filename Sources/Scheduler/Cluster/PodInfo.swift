@@ -25,9 +25,7 @@ package final class PodInfo: Sendable {
     let preferredAntiAffinity: [(weight: Int64, term: AffinityTerm)]
     let spreads: [SpreadConstraint]
     let claims: [String]
-    /// The names of its resource claims; of one that is still to be made there is none.
-    let resourceClaims: [String]
-    let awaitsClaims: Bool
+    let resourceClaims: PodClaims
     /// With their tags.
     let images: [String]
     let containerCount: Int
@@ -64,11 +62,7 @@ package final class PodInfo: Sendable {
             if let name = volume["persistentVolumeClaim"]["claimName"].string { return name }
             return volume["ephemeral"].isNull ? nil : "\(pod.name)-\(volume["name"].string ?? "")"
         }
-        let made = Dictionary(pod["status"]["resourceClaimStatuses"].list.map { ($0["name"].string ?? "", $0["resourceClaimName"].string ?? "") }) { first, _ in first }
-        let wanted = spec["resourceClaims"].list.map { $0["resourceClaimName"].string ?? made[$0["name"].string ?? ""] }
-        // A status without a name: the claim turned out not to be needed.
-        resourceClaims = wanted.compactMap { $0.flatMap { $0.isEmpty ? nil : $0 } }
-        awaitsClaims = wanted.contains { $0 == nil }
+        resourceClaims = PodClaims(pod)
         containerCount = spec["containers"].list.count + spec["initContainers"].list.count
         let images = (spec["containers"].list + spec["initContainers"].list).map { $0["image"] } + spec["volumes"].list.map { $0["image"]["reference"] }
         self.images = images.compactMap { $0.string.map(PodInfo.normalized) }

@@ -29,12 +29,7 @@ struct SchedulingCluster {
     /// What Services select, by namespace and name, and the selectors of sets by uid: by these pods spread that do not say how.
     var serviceSelectors: [String: [String: [String: String]]] = [:]
     var ownerSelectors: [String: LabelSelector] = [:]
-    var resourceClaims: [ObjectKey: Node] = [:]
-    var resourceSlices: [String: Node] = [:]
-    var deviceClasses: [String: Node] = [:]
-    /// Allocations that are being written, by the claim's uid.
-    var assumedAllocations: [String: Node] = [:]
-    let expressions = DeviceExpressions()
+    var devices = DeviceLedger()
     /// Pods that wait for room on a node, by uid: victims are leaving for them.
     private(set) var nominated: [String: (node: String, pod: PodInfo)] = [:]
     private var replacement: NodeInfo?
@@ -49,13 +44,6 @@ struct SchedulingCluster {
 
     /// All that there are, also nodes that only pods tell of.
     var known: Dictionary<String, NodeInfo>.Values { byName.values }
-
-    /// As it will be when what is under way is done.
-    func resourceClaim(_ key: ObjectKey) -> Node? {
-        guard var claim = resourceClaims[key] else { return nil }
-        if let allocation = assumedAllocations[claim.uid], claim["status"]["allocation"].isNull { claim["status"]["allocation"] = allocation }
-        return claim
-    }
 
     func counts(of selector: LabelSelector, in namespaces: Set<String>, counting: Bool = false) -> MatchCounts {
         counts.cache.counts(.init(namespaces: namespaces, selector: selector, counting: counting), byName.values)

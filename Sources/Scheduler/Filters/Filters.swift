@@ -9,14 +9,14 @@ struct Filters {
     let podAffinity: PodAffinityState
     let volumes: VolumeState
     let restrictions: VolumeRestrictions
-    let devices: ClaimState
+    let devices: DeviceState?
     let profile: Profile
     /// Those that have anything to say about this pod, in their order.
     private(set) var active: [Filter] = []
     private let toleratesUnschedulable: Bool
 
     /// What all nodes are asked with, counted once.
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState, _ profile: Profile = .standard, devices: ClaimState = ClaimState()) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, volumes: VolumeState, _ profile: Profile = .standard, devices: DeviceState? = nil) {
         self.pod = pod
         self.volumes = volumes
         self.profile = profile
@@ -40,7 +40,7 @@ struct Filters {
         case .zones: !volumes.bound.isEmpty
         case .spread: spread.isAsked
         case .podAffinity: podAffinity.isAsked
-        case .devices: devices.concernsNodes
+        case .devices: devices != nil
         case .extender: false
         }
     }
@@ -70,7 +70,7 @@ struct Filters {
         case .zones: volumes.zoneRefusal(node)
         case .spread: spread.refusal(node)
         case .podAffinity: podAffinity.refusal(pod, node)
-        case .devices: devices.refusal(node)
+        case .devices: devices?.refusal(node)
         case .extender: nil
         }
     }
@@ -115,7 +115,7 @@ struct Filters {
         check("cpu", wanted.milliCPU, node.requested.milliCPU, node.allocatable.milliCPU)
         check("memory", wanted.memory, node.requested.memory, node.allocatable.memory)
         check("ephemeral-storage", wanted.ephemeralStorage, node.requested.ephemeralStorage, node.allocatable.ephemeralStorage)
-        for (name, amount) in wanted.others.sorted(by: { $0.key < $1.key }) {
+        for (name, amount) in wanted.others.sorted(by: { $0.key < $1.key }) where devices?.covers(name, on: node) != true {
             check(name, amount, node.requested.others[name] ?? 0, node.allocatable.others[name] ?? 0)
         }
         return reasons.isEmpty ? nil : Refusal(.fit, reasons, isResolvable: isResolvable)

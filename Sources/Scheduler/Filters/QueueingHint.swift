@@ -13,9 +13,11 @@ enum ClusterChange {
     case volume
     /// A resource claim, a slice of devices or a device class.
     case device
+    /// A device class, which may stand for an extended resource.
+    case deviceClass
 
     /// The change without what it is about.
-    enum Kind: String, CaseIterable { case node, podGone, podPlaced, volume, device }
+    enum Kind: String, CaseIterable { case node, podGone, podPlaced, volume, device, deviceClass }
 
     var kind: Kind {
         switch self {
@@ -24,6 +26,7 @@ enum ClusterChange {
         case .podPlaced: .podPlaced
         case .volume: .volume
         case .device: .device
+        case .deviceClass: .deviceClass
         }
     }
 }
@@ -35,10 +38,11 @@ enum QueueingHint {
         switch filter {
         case .nodeName: []
         case .unschedulable, .taints, .affinity: [.node]
-        case .ports, .fit: [.node, .podGone]
+        case .ports: [.node, .podGone]
+        case .fit: [.node, .podGone, .deviceClass]
         case .volumes, .zones: [.node, .volume]
         case .restrictions, .limits: [.node, .volume, .podGone]
-        case .devices: [.node, .device]
+        case .devices: [.node, .device, .deviceClass]
         case .spread, .podAffinity, .extender: Set(ClusterChange.Kind.allCases)
         }
     }
@@ -62,7 +66,7 @@ enum QueueingHint {
             case .podAffinity: return pod.affinity.contains { $0.matches(other, namespaceLabels) }
             default: return true
             }
-        case .volume, .device: return true
+        case .volume, .device, .deviceClass: return true
         }
     }
 

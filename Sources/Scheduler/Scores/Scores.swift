@@ -14,10 +14,12 @@ struct Scores {
     let pod: PodInfo
     let cluster: SchedulingCluster
     let profile: Profile
+    private let devices: DeviceState?
     private let preferredNodes: [(weight: Int64, term: NodeSelector.Term)]
 
-    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ profile: Profile = .standard) {
+    init(_ pod: PodInfo, _ cluster: SchedulingCluster, _ profile: Profile = .standard, devices: DeviceState? = nil) {
         self.pod = pod
+        self.devices = devices
         self.profile = profile
         self.cluster = cluster
         let own = pod.node["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"].list
@@ -51,6 +53,7 @@ struct Scores {
         case .affinity: return preferredNodes.isEmpty ? nil : scaled(nodes.map(preference), reversed: false)
         case .spread: return spread(nodes)
         case .podAffinity: return nearness(nodes)
+        case .devices: return devices.flatMap { $0.hasAlternatives ? scaled(nodes.map($0.score), reversed: false) : nil }
         }
     }
 

@@ -30,6 +30,8 @@ final class ClientExchange: @unchecked Sendable {
     private var chunks: [ByteBuffer] = []
     private(set) var buffered = 0
     private(set) var ended = false
+    /// What came after the body.
+    var trailers = HTTPHeaders()
     private var failure: TransportError?
     private var waiters: [UnsafeContinuation<Void, Never>] = []
     private var timer: Scheduled<Void>?
@@ -114,6 +116,10 @@ final class ClientExchange: @unchecked Sendable {
                 }
             }
         }
+    }
+
+    func endTrailers() async -> HTTPHeaders {
+        await withUnsafeContinuation { continuation in onLoop { continuation.resume(returning: $0.trailers) } }
     }
 
     private func take() -> Result<[UInt8]?, TransportError>? {

@@ -42,7 +42,7 @@ final class ConnectionPool: Sendable {
 
     /// A connection with a place for one request, and whether it has served before.
     func checkout(_ endpoint: HTTPEndpoint) async throws -> (connection: any ClientConnection, reused: Bool) {
-        let mayShare = http2 && endpoint.isTLS
+        let mayShare = http2 && (endpoint.isTLS || endpoint.speaksHTTP2)
         while true {
             switch choose(endpoint, mayShare) {
             case .use(let connection): return (connection, true)
@@ -107,7 +107,7 @@ final class ConnectionPool: Sendable {
             guard channel.isActive else { throw TransportError.closed }
             let wait = try? channel.pipeline.syncOperations.handler(type: HandshakeWait.self)
             defer { wait?.leave() }
-            if negotiated == "h2" {
+            if negotiated == "h2" || endpoint.speaksHTTP2 {
                 let connection = HTTP2ClientConnection(channel, endpoint: endpoint, pool: self)
                 guard connection.reserve() else { throw TransportError.closed }
                 try channel.pipeline.syncOperations.addHandlers([HTTP2ClientConnection.codec(), connection])

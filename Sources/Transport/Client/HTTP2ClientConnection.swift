@@ -181,7 +181,7 @@ final class HTTP2ClientConnection: ChannelInboundHandler, ClientConnection, @unc
             if name == ":status" { status = Int(value) ?? 0 } else { fields.append(name, value) }
         }
         // Without a status these are trailers.
-        if status >= 200 { exchange.received(status: status, headers: fields) }
+        if status >= 200 { exchange.received(status: status, headers: fields) } else if status == 0 { exchange.trailers = fields }
         if payload.endStream { answered(id, exchange) }
     }
 

@@ -5,6 +5,8 @@ package struct HTTPEndpoint: Sendable, Hashable {
     package var host: String
     package var port: Int
     package var unixPath: String?
+    /// HTTP/2 without TLS and without asking, as gRPC servers on sockets speak it.
+    package var speaksHTTP2 = false
 
     package init(isTLS: Bool, host: String, port: Int? = nil) {
         self.isTLS = isTLS

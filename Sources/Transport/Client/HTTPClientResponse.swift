@@ -37,5 +37,8 @@ package final class HTTPClientResponse: Sendable {
         return whole
     }
 
+    /// What came after the body; to be asked for after its end. HTTP/2 only.
+    package func trailers() async -> HTTPHeaders { await exchange.endTrailers() }
+
     package func cancel() { exchange.cancel() }
 }
