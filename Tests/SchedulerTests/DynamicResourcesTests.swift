@@ -60,7 +60,7 @@ import Tree
         cluster.put(.resourceClaims, claim)
         cluster.put(.pods, pod("p-\(claim.name)", claims: [claim.name]))
         switch cluster.core.next(now: cluster.now) {
-        case .bind(let binding): return binding.devices.claims.flatMap { $0.allocation["devices"]["results"].list }.map { "\($0["request"].string ?? "")=\($0["device"].string ?? "")" }
+        case .bind(let binding): return binding.devices.allocations.flatMap { $0.allocation["devices"]["results"].list }.map { "\($0["request"].string ?? "")=\($0["device"].string ?? "")" }
         case .refuse(let refused): return [refused.message]
         default: return []
         }
@@ -72,7 +72,7 @@ import Tree
         cluster.put(.pods, pod("p", claims: ["c"]))
         guard case .bind(let binding) = cluster.core.next(now: cluster.now) else { return #expect(Bool(false)) as Void }
         #expect(binding.node == "b")
-        let allocation = binding.devices.claims[0].allocation
+        let allocation = binding.devices.allocations[0].allocation
         #expect(allocation["devices"]["results"] == [["request": "r", "driver": "gpu.example.com", "pool": "b", "device": "d0"]])
         #expect(allocation["nodeSelector"]["nodeSelectorTerms"][0]["matchFields"][0]["values"] == ["b"])
         // Believed at once, before it is written.
@@ -129,7 +129,9 @@ import Tree
     @Test func partsOfOneDeviceShareItsCounters() {
         let half: (inout Node) -> Void = { $0["consumesCounters"] = [["counterSet": "whole", "counters": ["memory": ["value": "8Gi"]]]] }
         let counters: Node = [["name": "whole", "counters": ["memory": ["value": "16Gi"]]]]
-        var cluster = cluster([slice("a", ["d0", "d1", "d2"].map { device($0, half) }, counters: counters)])
+        var shared = slice("a", [], count: 2, counters: counters)
+        shared["metadata"]["name"] = "counters"
+        var cluster = cluster([shared, slice("a", ["d0", "d1", "d2"].map { device($0, half) }, count: 2)])
         #expect(outcome(&cluster, claim("c", [exactly(count: 2)])) == ["r=d0", "r=d1"])
         #expect(outcome(&cluster, claim("d", [exactly()]))[0].contains("cannot allocate all claims"))
     }
