@@ -67,8 +67,8 @@ import Tree
         _ = queues.arrive(request(1, "a"), now: 0, turns: &turns)
         #expect(queues.arrive(request(2, "a"), now: 0, turns: &turns) == .waits)
         #expect(queues.arrive(request(3, "a"), now: 0, turns: &turns) == .rejected)
-        #expect(queues.giveUp(2, now: 15))
-        #expect(!queues.giveUp(1, now: 15), "it runs")
+        #expect(queues.giveUp(2, now: 15) == true)
+        #expect(queues.giveUp(1, now: 15) == false, "it runs")
         #expect(queues.waiting == 0 && queues.counts.timedOut == 1 && queues.counts.rejected == 1)
         #expect(queues.arrive(request(4, "a"), now: 15, turns: &turns) == .waits)
     }
