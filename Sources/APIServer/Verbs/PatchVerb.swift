@@ -104,10 +104,10 @@ struct PatchVerb: Sendable {
         switch kind {
         case .json:
             do { return try operations?.apply(to: current) ?? current } catch { throw error.apiError }
-        case .merge: return MergePatch.apply(patch, to: current)
+        // A configuration goes through field management; what it says of an object that has none (a Scale) is merged.
+        case .merge, .apply: return MergePatch.apply(patch, to: current)
         case .strategic:
             do { return try StrategicMerge(graph).apply(patch, to: current, as: id) } catch { throw error.apiError }
-        case .apply: preconditionFailure("apply goes through field management")
         }
     }
 

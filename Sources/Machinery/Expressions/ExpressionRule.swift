@@ -28,7 +28,9 @@ package struct ExpressionRule: Sendable {
         self.source = source
         isOldSelfOptional = source["optionalOldSelf"].bool == true
         fieldPath = source["fieldPath"].string.flatMap { FieldPathText.normalized($0, schema) } ?? ""
-        let environment = Environment.kubernetes.declaring("self", type).declaring("oldSelf", isOldSelfOptional ? .optional(type.celType) : type.celType)
+        // What was is as large as what is.
+        let own = Environment.kubernetes.declaring("self", type)
+        let environment = isOldSelfOptional ? own.declaring("oldSelf", .optional(type.celType)) : own.declaring("oldSelf", type)
         var program: Program?
         var problem: String?
         let text = source["rule"].string ?? ""

@@ -25,15 +25,20 @@ do {
             async let first = asking.answers(servers.0)
             async let second = asking.answers(servers.1)
             let (one, two) = (try await first, try await second)
-            for (a, b) in zip(one, two) {
-                let found = a.name == b.name ? Answer.differences(a.answer, b.answer) : ["other requests: \(b.name)"]
+            let others = Dictionary(two.map { ($0.name, $0.answer) }) { first, _ in first }
+            for (name, answer) in one {
+                let found = others[name].map { Answer.differences(answer, $0) } ?? ["only in the first"]
                 count += 1
                 guard !found.isEmpty else { continue }
                 different += 1
-                print(arguments[0] == "names" ? a.name : "## \(a.name)")
+                print(arguments[0] == "names" ? name : "## \(name)")
                 if arguments[0] == "compare" { for line in found.prefix(12) { print("    \(line.prefix(600))") } }
             }
-            if one.count != two.count { print("## \(file): \(one.count) answers | \(two.count)") }
+            let names = Set(one.map(\.name))
+            for (name, _) in two where !names.contains(name) {
+                (count, different) = (count + 1, different + 1)
+                print(arguments[0] == "names" ? name : "## \(name)\n    only in the second")
+            }
         }
         print("# \(count) requests, \(different) differ")
     case "serve" where arguments.count == 3:
