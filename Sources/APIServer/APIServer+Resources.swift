@@ -30,6 +30,8 @@ extension APIServer {
                 return try await handler.handle(request, resource, self)
             }
         }
+        // Only what is passed on to somebody else takes other methods.
+        guard !["HEAD", "OPTIONS"].contains(request.http.method) else { throw APIError.methodNotAllowed }
         if let words = APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
             request.warn(words)
             request.audit?.annotate("k8s.io/deprecated", "true")
@@ -76,7 +78,8 @@ extension APIServer {
             throw APIError.notFound(resource.plural, group: resource.group, name: request.info.name)
         }
         try await rendering.prepare([record])
-        respond(request, body: try rendering.object(record), rendering)
+        let body = try rendering.object(record)
+        if body.count > APIRequest.gzipFrom { await respond(request, chunks: [body[...]], rendering) } else { respond(request, body: body, rendering) }
     }
 
     private func list(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -84,8 +87,11 @@ extension APIServer {
         let query = try ListQuery(request, resource)
         let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         try await rendering.prepare(page.records)
-        let chunks = try rendering.list(page.records, page.metadata)
-        request.answer(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+        if request.takesGzip, let list = rendering.packable(page.records, page.metadata), list.size > APIRequest.gzipFrom {
+            let packed = await Task.detached { [packedLists] in list.packed(packedLists) }.value
+            return request.answer(status: 200, headers: request.headers(contentType: rendering.format.contentType).gzipped, chunks: packed)
+        }
+        await respond(request, chunks: try rendering.list(page.records, page.metadata), rendering)
     }
 
     private func watch(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
@@ -288,11 +294,20 @@ extension APIServer {
             }
         }
         try await rendering.prepare(page.records)
-        let chunks = try rendering.list(page.records, page.metadata)
-        request.answer(status: 200, headers: request.headers(contentType: rendering.format.contentType), chunks: chunks)
+        await respond(request, chunks: try rendering.list(page.records, page.metadata), rendering)
     }
 
     // MARK: - Answers
+
+    /// A list. Packed where it is long and the client can take it; not on the loop, which others wait for.
+    private func respond(_ request: APIRequest, chunks: [ArraySlice<UInt8>], _ rendering: Rendering) async {
+        let headers = request.headers(contentType: rendering.format.contentType)
+        guard request.takesGzip, chunks.reduce(0, { $0 + $1.count }) > APIRequest.gzipFrom else {
+            return request.answer(status: 200, headers: headers, chunks: chunks)
+        }
+        let packed = await Task.detached { GzipPart.stream([GzipPart(chunks)]) }.value
+        request.answer(status: 200, headers: headers.gzipped, chunks: packed)
+    }
 
     func respond(_ request: APIRequest, status: Int = 200, body: [UInt8], _ rendering: Rendering) {
         request.answer(status: status, headers: request.headers(contentType: rendering.format.contentType), body: body)

@@ -54,6 +54,7 @@ package final class APIServer: HTTPHandler {
     let parts: Parts
     let discovery: DiscoveryDocuments
     let openAPI: OpenAPIDocuments
+    let packedLists = PackedLists()
     private let log = Logger(label: "apiserver")
     private let reading = RequestDeadlines(RequestDeadlines.most)
     private let writing = RequestDeadlines(RequestDeadlines.mostWriting)

@@ -1,6 +1,10 @@
+#define _GNU_SOURCE 1
 #include "socket_poll.h"
+#include <errno.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 enum { CAPACITY = 128 };
 
@@ -23,4 +27,11 @@ int jangada_poll_wait(int poll, uint64_t *ids, uint32_t *what, int capacity, int
         what[i] = (events[i].events & ~(uint32_t)EPOLLOUT ? 1 : 0) | (events[i].events & EPOLLOUT ? 2 : 0);
     }
     return count;
+}
+
+int jangada_accept(int listener) {
+    int accepted;
+    do accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    while (accepted < 0 && (errno == EINTR || errno == ECONNABORTED));
+    return accepted;
 }

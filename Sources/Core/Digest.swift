@@ -45,12 +45,27 @@ package enum Encoding {
         return String(decoding: out, as: UTF8.self)
     }
 
-    package static func base64(_ bytes: [UInt8]) -> String { encode(bytes, standard, padded: true) }
+    package static func base64(_ bytes: some Sequence<UInt8>) -> String { encode(bytes, standard, padded: true) }
     /// Without padding, as JWTs and continue tokens use it.
-    package static func base64URL(_ bytes: [UInt8]) -> String { encode(bytes, urlSafe, padded: false) }
+    package static func base64URL(_ bytes: some Sequence<UInt8>) -> String { encode(bytes, urlSafe, padded: false) }
 
-    /// Decodes either alphabet, padded or not; nil on any other byte.
-    package static func decodeBase64(_ text: String) -> [UInt8]? {
+    /// Which text a base64 decoder takes. Line breaks are always skipped, as Go's does.
+    package struct Base64Form: Sendable {
+        fileprivate let takesStandard: Bool
+        fileprivate let takesURLSafe: Bool
+        /// Nil where it may be there or not.
+        fileprivate let isPadded: Bool?
+
+        /// How JSON carries bytes.
+        package static let standard = Base64Form(takesStandard: true, takesURLSafe: false, isPadded: true)
+        /// How tokens carry bytes.
+        package static let urlSafe = Base64Form(takesStandard: false, takesURLSafe: true, isPadded: false)
+        /// Either alphabet, padded or not.
+        package static let any = Base64Form(takesStandard: true, takesURLSafe: true, isPadded: nil)
+    }
+
+    /// Nil on any byte that does not belong there.
+    package static func decodeBase64(_ text: String, _ form: Base64Form = .any) -> [UInt8]? {
         var out: [UInt8] = []
         out.reserveCapacity(text.utf8.count * 3 / 4)
         var bits: UInt32 = 0
@@ -62,9 +77,9 @@ package enum Encoding {
             case 65...90: value = UInt32(byte - 65)
             case 97...122: value = UInt32(byte - 71)
             case 48...57: value = UInt32(byte + 4)
-            case 0x2B, 0x2D: value = 62
-            case 0x2F, 0x5F: value = 63
-            case 0x3D:
+            case 0x2B where form.takesStandard, 0x2D where form.takesURLSafe: value = 62
+            case 0x2F where form.takesStandard, 0x5F where form.takesURLSafe: value = 63
+            case 0x3D where form.isPadded != false:
                 padding += 1
                 continue
             case 0x0A, 0x0D: continue
@@ -74,43 +89,45 @@ package enum Encoding {
             bits = bits << 6 | value
             count += 1
             if count == 4 {
-                out.append(UInt8(truncatingIfNeeded: bits >> 16))
-                out.append(UInt8(truncatingIfNeeded: bits >> 8))
-                out.append(UInt8(truncatingIfNeeded: bits))
+                for shift in [16, 8, 0] as [UInt32] { out.append(UInt8(truncatingIfNeeded: bits >> shift)) }
                 bits = 0
                 count = 0
             }
         }
         switch count {
         case 0: return padding == 0 ? out : nil
-        case 2:
-            guard padding == 0 || padding == 2 else { return nil }
-            out.append(UInt8(truncatingIfNeeded: bits >> 4))
+        case 2: out.append(UInt8(truncatingIfNeeded: bits >> 4))
         case 3:
-            guard padding == 0 || padding == 1 else { return nil }
             out.append(UInt8(truncatingIfNeeded: bits >> 10))
             out.append(UInt8(truncatingIfNeeded: bits >> 2))
         default: return nil
         }
-        return out
+        if padding == 0 { return form.isPadded == true ? nil : out }
+        return count + padding == 4 ? out : nil
     }
 
     private static let hexDigits = Array("0123456789abcdef".utf8)
     private static let standard = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     private static let urlSafe = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-    private static func encode(_ bytes: [UInt8], _ alphabet: [UInt8], padded: Bool) -> String {
+    private static func encode(_ bytes: some Sequence<UInt8>, _ alphabet: [UInt8], padded: Bool) -> String {
         var out: [UInt8] = []
-        out.reserveCapacity((bytes.count + 2) / 3 * 4)
-        var at = 0
-        while at < bytes.count {
-            let left = bytes.count - at
-            let word = UInt32(bytes[at]) << 16 | UInt32(left > 1 ? bytes[at + 1] : 0) << 8 | UInt32(left > 2 ? bytes[at + 2] : 0)
-            out.append(alphabet[Int(word >> 18)])
-            out.append(alphabet[Int(word >> 12 & 63)])
-            if left > 1 { out.append(alphabet[Int(word >> 6 & 63)]) } else if padded { out.append(0x3D) }
-            if left > 2 { out.append(alphabet[Int(word & 63)]) } else if padded { out.append(0x3D) }
-            at += 3
+        out.reserveCapacity((bytes.underestimatedCount + 2) / 3 * 4)
+        var pending: UInt32 = 0
+        var held = 0
+        for byte in bytes {
+            pending = pending << 8 | UInt32(byte)
+            held += 1
+            if held == 3 {
+                for shift in [18, 12, 6, 0] as [UInt32] { out.append(alphabet[Int(pending >> shift & 63)]) }
+                pending = 0
+                held = 0
+            }
+        }
+        if held > 0 {
+            pending <<= UInt32(8 * (3 - held))
+            for index in 0...held { out.append(alphabet[Int(pending >> UInt32(18 - 6 * index) & 63)]) }
+            if padded { for _ in held..<3 { out.append(0x3D) } }
         }
         return String(decoding: out, as: UTF8.self)
     }

@@ -15,6 +15,9 @@ package struct SystemFailure: Error, Sendable, Equatable, CustomStringConvertibl
         self.hint = hint
     }
 
+    /// Whether there was no room on a disk, or no more for this user: it works again once there is.
+    package var isDiskFull: Bool { errno == ENOSPC || errno == EDQUOT }
+
     package var reason: String { String(cString: strerror(errno)) }
 
     package var description: String {

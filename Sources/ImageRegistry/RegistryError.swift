@@ -27,8 +27,16 @@ package struct RegistryError: Error, Sendable, Equatable {
     package let code: Code
     package let message: String
     package let detail: Node
+    /// The registry's disk is full: the specification has no code for it.
+    private let isFull: Bool
 
-    package init(_ code: Code, _ message: String? = nil, detail: Node = .null) {
+    /// No room for what was sent; nothing of it counts as received.
+    package static let full = RegistryError(.unknown, "no space is left on the registry's disk; free some and push again", isFull: true)
+
+    package init(_ code: Code, _ message: String? = nil, detail: Node = .null) { self.init(code, message, detail: detail, isFull: false) }
+
+    private init(_ code: Code, _ message: String?, detail: Node = .null, isFull: Bool) {
+        self.isFull = isFull
         self.code = code
         self.message = message ?? RegistryError.text(code)
         self.detail = detail
@@ -36,6 +44,7 @@ package struct RegistryError: Error, Sendable, Equatable {
 
     package var status: Int {
         switch code {
+        case .unknown where isFull: 507
         case .blobUnknown, .blobUploadUnknown, .manifestUnknown, .nameUnknown: 404
         case .unauthorized: 401
         case .denied: 403

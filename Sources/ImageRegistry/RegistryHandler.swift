@@ -38,6 +38,8 @@ package final class RegistryHandler: HTTPHandler {
             refuse(exchange, error)
         } catch let error as ImageError {
             refuse(exchange, RegistryHandler.mapped(error))
+        } catch let error as SystemFailure where error.isDiskFull {
+            refuse(exchange, .full)
         } catch TransportError.bodyTooLarge(let limit) {
             refuse(exchange, RegistryError(.sizeInvalid, "body is larger than \(limit) bytes"))
         } catch TransportError.closed {
@@ -131,7 +133,8 @@ package final class RegistryHandler: HTTPHandler {
     }
 
     private static func mapped(_ error: ImageError) -> RegistryError {
-        switch error.kind {
+        if let failure = error.failure, failure.isDiskFull { return .full }
+        return switch error.kind {
         case .corrupt: RegistryError(.digestInvalid, detail: .string(error.message))
         case .invalid, .unsupported: RegistryError(.manifestInvalid, error.message)
         case .limit: RegistryError(.sizeInvalid, error.message)

@@ -21,6 +21,8 @@ package final class SocketReactor {
         var kind: Kind
         var unsent: [UInt8] = []
         var isConnecting = false
+        /// A listener that could not accept.
+        var isResting = false
     }
 
     private struct Timer {
@@ -188,13 +190,27 @@ package final class SocketReactor {
 
     private func accept(_ id: Socket, _ descriptor: Int32, _ accept: (SocketReactor, Socket) -> StreamHandler?) {
         for _ in 0..<64 {
-            let stream = Glibc.accept(descriptor, nil, nil)
-            guard stream >= 0 else { return }
-            _ = fcntl(stream, F_SETFD, FD_CLOEXEC)
-            _ = fcntl(stream, F_SETFL, O_NONBLOCK)
+            let stream = jangada_accept(descriptor)
+            guard stream >= 0 else {
+                if errno != EAGAIN { rest(id, descriptor) }
+                return
+            }
             let placeholder: StreamHandler = { _, _, _ in }
             let new = add(Entry(descriptor: stream, kind: .stream(placeholder)))
             if let handler = accept(self, new) { entries[new]?.kind = .stream(handler) } else { close(new) }
+        }
+    }
+
+    /// No descriptor or no memory is left: who waits stays in the kernel's queue, and asking again at once would only burn the processor.
+    private func rest(_ id: Socket, _ descriptor: Int32) {
+        guard entries[id]?.isResting == false else { return }
+        entries[id]?.isResting = true
+        // Told once more by the change itself, and then of new arrivals only.
+        jangada_poll_watch(poll, descriptor, id, 0, 1, 1)
+        after(milliseconds: 100) { reactor in
+            guard reactor.entries[id] != nil else { return }
+            reactor.entries[id]?.isResting = false
+            jangada_poll_watch(reactor.poll, descriptor, id, 0, 0, 1)
         }
     }
 

@@ -49,9 +49,21 @@ import Tree
             try Mounts.tmpfs(at: root, size: 48 << 20, mode: 0o711)
             try await cluster.succeed("up")
             let api = try cluster.api
+            let seen = Monitor<Set<String>>([])
+            let watcher = Task {
+                try? await api.watch("/api/v1/namespaces/default/configmaps?watch=1") { event in
+                    seen.change { _ = $0.insert(event["object"]["metadata"]["name"].string ?? "") }
+                    return true
+                }
+            }
+            defer { watcher.cancel() }
             let filler = "\(root)/filler"
             try fill(filler)
             let (kept, refusal) = try await write(to: api)
+            // Who only reads and watches is not concerned.
+            let listed = try await api.get("/api/v1/namespaces/default/configmaps")["items"].list.compactMap { $0["metadata"]["name"].string }
+            #expect(Set(kept).subtracting(listed) == [])
+            try await eventually("a watcher sees what was kept") { seen.withLock { $0.isSuperset(of: kept) } }
             #expect(refusal.status == 507 && refusal.message.contains("disk is full"), "\(refusal)")
             #expect(try await cluster.status()["name"].string == "jangada")
 
@@ -60,6 +72,7 @@ import Tree
                 try await api.send("POST", "/api/v1/namespaces/default/configmaps", configMap("after"))
                 return true
             }
+            try await eventually("the same watcher goes on") { seen.withLock { $0.contains("after") } }
             try await cluster.killDaemon()
             // No room for a start: one line says so, and nothing is lost by trying.
             try fill(filler)

@@ -1,4 +1,5 @@
 import Core
+import Glibc
 import Testing
 import Transport
 import Tree
@@ -84,6 +85,33 @@ import Tree
             #expect(try await send(fixture, "POST", "/v2/meu-registry/app/manifests/1").status == 405)
             #expect(try fixture.repositories.content.list().isEmpty)
             #expect(fixture.repositories.content.partials().isEmpty)
+        }
+    }
+
+    /// A real full disk.
+    @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
+    func aFullDiskIsSaidAndAPushGoesOnWhenThereIsRoom() async throws {
+        try await RegistryFixture.with(disk: "1m") { fixture in
+            let small = Array("small".utf8)
+            let first = ContentDigest(of: small)
+            #expect(try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(first)", small).status == 201)
+            let large = (0..<3 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+            let digest = ContentDigest(of: large)
+            let whole = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/?digest=\(digest)", large)
+            #expect(whole.status == 507 && code(whole.body) == "UNKNOWN", "\(String(decoding: whole.body, as: UTF8.self))")
+            #expect(String(decoding: whole.body, as: UTF8.self).contains("no space is left"))
+            // In pieces, as Docker does it: what did not go in did not count.
+            let opened = try await send(fixture, "POST", "/v2/meu-registry/app/blobs/uploads/")
+            let location = try #require(opened.headers["location"])
+            let refused = try await send(fixture, "PATCH", location, large)
+            #expect(refused.status == 507)
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/app/blobs/\(first)").body == small)
+            try fixture.resize("32m")
+            let state = try await send(fixture, "GET", location)
+            let received = state.headers["range"]?.split(separator: "-").last.flatMap { Int($0) }.map { $0 == 0 ? 0 : $0 + 1 } ?? 0
+            #expect(try await send(fixture, "PATCH", location, Array(large[received...])).status == 202)
+            #expect(try await send(fixture, "PUT", location + "?digest=\(digest)").status == 201)
+            #expect(try await send(fixture, "GET", "/v2/meu-registry/app/blobs/\(digest)").body == large)
         }
     }
 

@@ -1,4 +1,5 @@
 import Core
+import Glibc
 import Testing
 import Transport
 
@@ -8,6 +9,7 @@ import Transport
 /// A registry on a free port of the loopback, with `meu-registry` and a credential for it.
 final class RegistryFixture: Sendable {
     let path: String
+    private let isMount: Bool
     let images: ImageStore
     let directory: RegistryDirectory
     let repositories: RepositoryStore
@@ -20,8 +22,9 @@ final class RegistryFixture: Sendable {
     var host: String { "127.0.0.1:\(port)" }
     var basic: String { "Basic " + Encoding.base64(Array("\(user):\(token)".utf8)) }
 
-    static func with(_ body: (RegistryFixture) async throws -> Void) async throws {
-        let fixture = try await RegistryFixture()
+    /// `disk` is how large a file system of its own it gets, as mount says it; root only.
+    static func with(disk: String? = nil, _ body: (RegistryFixture) async throws -> Void) async throws {
+        let fixture = try await RegistryFixture(disk)
         do { try await body(fixture) } catch {
             await fixture.close()
             throw error
@@ -29,9 +32,11 @@ final class RegistryFixture: Sendable {
         await fixture.close()
     }
 
-    private init() async throws {
+    private init(_ disk: String?) async throws {
         path = "/tmp/jangada-registry-\(Identifier.suffix(10))"
         try FileSystem.makeDirectories(path)
+        isMount = disk != nil
+        if let disk { try #require(mount("tmpfs", path, "tmpfs", 0, "size=\(disk)") == 0) }
         let content = try ContentStore(root: "\(path)/content")
         images = try ImageStore(content: content)
         directory = try RegistryDirectory(root: "\(path)/registry")
@@ -54,8 +59,11 @@ final class RegistryFixture: Sendable {
 
     private func close() async {
         await server.shutdown(grace: .milliseconds(10))
+        if isMount { umount2(path, 2) }
         try? FileSystem.removeTree(path)
     }
+
+    func resize(_ disk: String) throws { try #require(mount("tmpfs", path, "tmpfs", 32 /* MS_REMOUNT */, "size=\(disk)") == 0) }
 
     /// A docker archive of one small image, as a file.
     func archive(_ text: String = "hello", tag: String = "hello:1") throws -> String {

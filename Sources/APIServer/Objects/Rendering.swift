@@ -127,15 +127,45 @@ struct Rendering: Sendable {
         node.remove("apiVersion")
     }
 
+    // A body without its head lacks the brace, and items of a custom resource keep their type.
+    private var itemOpening: [UInt8] { resource.isCustom ? resource.head : [0x7B] }
+
+    private func listHead(_ metadata: ListMetadata) -> [UInt8] {
+        ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion) + Array("\"metadata\":".utf8)
+            + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
+    }
+
+    /// A list whose items are sent as they are stored, to be packed in runs that are kept.
+    struct PackableList: Sendable {
+        fileprivate let head: [UInt8]
+        fileprivate let records: [Record]
+        fileprivate let shape: [UInt8]
+        fileprivate let opening: [UInt8]
+        fileprivate let skip: Int
+
+        var size: Int { records.reduce(head.count) { $0 + $1.body.count + 1 + opening.count - skip } }
+
+        func packed(_ lists: PackedLists) -> [ArraySlice<UInt8>] {
+            var first: [ArraySlice<UInt8>] = [head[...]]
+            if let record = records.first { first += [opening[...], record.body[skip...]] }
+            return lists.list(head: first, records.dropFirst(), shape: shape, separator: [0x2C] + opening, skip: skip, tail: [0x5D, 0x7D])
+        }
+    }
+
+    /// Nil where each item has to be made.
+    func packable(_ records: [Record], _ metadata: ListMetadata) -> PackableList? {
+        guard sendsStoredBytes else { return nil }
+        let shape = Array(resource.collection.utf8) + [0] + itemOpening
+        return PackableList(head: listHead(metadata), records: records, shape: shape, opening: itemOpening, skip: resource.storageHead.count)
+    }
+
     /// The stored bytes themselves with what belongs between them: nothing is copied before it is sent.
     private func storedList(_ records: [Record], _ metadata: ListMetadata) -> [ArraySlice<UInt8>] {
         let skip = resource.storageHead.count
-        // A body without its head lacks the brace, and items of a custom resource keep their type.
-        let opening = resource.isCustom ? resource.head : [0x7B]
+        let opening = itemOpening
         var parts: [ArraySlice<UInt8>] = []
         parts.reserveCapacity(2 * records.count + 2)
-        var head = ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion)
-        head += Array("\"metadata\":".utf8) + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
+        var head = listHead(metadata)
         if !records.isEmpty { head += opening }
         parts.append(head[...])
         let next = ([0x2C] + opening)[...]

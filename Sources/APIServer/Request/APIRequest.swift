@@ -83,6 +83,16 @@ package final class APIRequest: Sendable {
         return headers
     }
 
+    /// Answers that are longer are packed for who takes that, as upstream does it.
+    static let gzipFrom = 128 << 10
+
+    /// Whether the client understands gzip; a quality beside it is not heeded, as upstream does not.
+    var takesGzip: Bool {
+        // What is written to the audit log is read from the answer.
+        guard let accepted = http.headers["accept-encoding"], audit?.wantsResponse != true else { return false }
+        return accepted.split(separator: ",").contains { $0.drop { $0 == " " }.prefix { $0 != " " } == "gzip" }
+    }
+
     func format(allowsProtobuf: Bool = true, allowsShapes: Bool = true) throws(APIError) -> ResponseFormat {
         let negotiated = AcceptHeader.negotiate(
             http.headers["accept"], pretty: first("pretty"), userAgent: http.headers["user-agent"] ?? "", allowsProtobuf: allowsProtobuf,
@@ -96,6 +106,15 @@ package final class APIRequest: Sendable {
             throw error
         }
         return negotiated
+    }
+}
+
+extension HTTPHeaders {
+    var gzipped: HTTPHeaders {
+        var headers = self
+        headers.append("content-encoding", "gzip")
+        headers.append("vary", "Accept-Encoding")
+        return headers
     }
 }
 

@@ -7,3 +7,5 @@ int jangada_wakeup_create(void);
 int jangada_poll_watch(int poll, int descriptor, uint64_t id, int writing, int edge, int change);
 /* Bits of `what`: 1 input, error or end; 2 room to write. Returns how many it filled. */
 int jangada_poll_wait(int poll, uint64_t *ids, uint32_t *what, int capacity, int milliseconds);
+/* The next connection of a listener, close-on-exec from its first moment and never blocking. */
+int jangada_accept(int listener);

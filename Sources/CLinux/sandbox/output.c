@@ -116,11 +116,16 @@ struct batch {
 static void flush_batch(struct batch *batch) {
     struct iovec *at = batch->pieces;
     unsigned left = batch->count;
+    uint64_t whole = batch->log->size;
     batch->count = 0;
     while (left > 0 && batch->log->fd >= 0) {
         ssize_t done = writev(batch->log->fd, at, (int)left);
         if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) return; /* no space left: the container goes on, its output is lost */
+        if (done <= 0) {
+            /* No space left: the container goes on, its output is lost. Half a line would spoil the next one. */
+            if (batch->log->size != whole && ftruncate(batch->log->fd, (off_t)whole) == 0) batch->log->size = whole;
+            return;
+        }
         batch->log->size += (uint64_t)done;
         while (left > 0 && (size_t)done >= at->iov_len) {
             done -= (ssize_t)at->iov_len;

@@ -53,8 +53,11 @@ extension HTTPExchange {
         answered(status)
         onLoop { exchange in
             guard exchange.outbound.phase == .waiting else { return }
-            exchange.outbound.phase = .streaming
-            exchange.connection?.sendHead(exchange, status: status, headers: headers, bodyLength: nil, end: false)
+            // The answer to HEAD is whole with its head: the client may already ask for something else.
+            let whole = exchange.request.method == "HEAD"
+            exchange.outbound.phase = whole ? .ended : .streaming
+            exchange.outbound.endSent = whole
+            exchange.connection?.sendHead(exchange, status: status, headers: headers, bodyLength: nil, end: whole)
             exchange.connection?.flushSoon()
         }
     }

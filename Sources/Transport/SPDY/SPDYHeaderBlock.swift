@@ -1,12 +1,12 @@
 import CZlib
 
 /// The two zlib streams of a SPDY/3.1 connection; header blocks must pass through them in the order of the wire.
-final class SPDYHeaderCodec {
+package final class SPDYHeaderCodec {
     private let deflater: UnsafeMutablePointer<z_stream>
     private let inflater: UnsafeMutablePointer<z_stream>
     static let maximumBlock = 256 * 1024
 
-    init() {
+    package init() {
         deflater = .allocate(capacity: 1)
         deflater.initialize(to: z_stream())
         inflater = .allocate(capacity: 1)
@@ -26,7 +26,7 @@ final class SPDYHeaderCodec {
         inflater.deallocate()
     }
 
-    func encode(_ headers: HTTPHeaders) -> [UInt8] {
+    package func encode(_ headers: HTTPHeaders) -> [UInt8] {
         var names: [String] = []
         var values: [[UInt8]] = []
         for field in headers.fields {
