@@ -11,6 +11,8 @@ struct PatternParser {
 
     private let pattern: [Unicode.Scalar]
     private var at = 0
+    /// From here on no ":]" comes: to look for it at each "[:" would take the square of the length.
+    private var lastClassEnd = Int.max
     private var flags = Flags()
     private var depth = 0
     private var names: Set<String> = []
@@ -399,9 +401,13 @@ struct PatternParser {
     }
 
     private mutating func posixClass() throws(Failure) -> PatternSet? {
+        guard at + 2 < lastClassEnd else { return nil }
         var end = at + 2
         while end + 1 < pattern.count, !(pattern[end] == ":" && pattern[end + 1] == "]") { end += 1 }
-        guard end + 1 < pattern.count else { return nil }
+        guard end + 1 < pattern.count else {
+            lastClassEnd = at + 2
+            return nil
+        }
         var name = text(at + 2, end)
         let isNegated = name.hasPrefix("^")
         if isNegated { name.removeFirst() }
