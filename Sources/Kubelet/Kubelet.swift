@@ -108,7 +108,8 @@ package final class Kubelet: Sendable {
             group.addTask {
                 let node = self.parts.node
                 let registry = PluginRegistry(
-                    directory: "\(node.kubeletDirectory)/plugins_registry", handlers: [self.parts.drivers], threads: self.parts.threads, log: self.parts.log)
+                    directory: "\(node.kubeletDirectory)/plugins_registry", handlers: [self.parts.drivers], log: self.parts.log,
+                    machinePath: node.machinePath)
                 await registry.run()
             }
             let found = await adopt()

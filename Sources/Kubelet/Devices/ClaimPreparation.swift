@@ -61,6 +61,11 @@ final class ClaimPreparation: Sendable {
         do { claim = try await client.get(.resourceClaims, key) } catch { throw DeviceTrouble("fetch ResourceClaim \(name): \(error)") }
         if owned, !PodClaims.owns(pod.node, claim) { throw DeviceTrouble("ResourceClaim \(key) was not created for pod \(pod.namespace)/\(pod.name) (pod is not owner)") }
         guard PodClaims.isReserved(claim, for: pod.node) else { throw DeviceTrouble("pod \(pod.name) (\(pod.uid)) is not allowed to use ResourceClaim \(name) (\(claim.uid))") }
+        if claim["status"]["allocation"].isNull { throw DeviceTrouble("ResourceClaim \(name) is not allocated") }
+        // Before anything is noted: what no driver was asked for, none has to take back.
+        for result in claim["status"]["allocation"]["devices"]["results"].list where plugins.plugin(result["driver"].string ?? "") == nil {
+            throw DeviceTrouble("DRA driver \(result["driver"].string ?? "") is not registered")
+        }
         let about = DriverClaim(namespace: key.namespace, uid: claim.uid, name: name)
         let isReady = try entries.withLock { entries throws(DeviceTrouble) -> Bool in
             if let known = entries[key], known.claim.uid != claim.uid {
@@ -75,7 +80,6 @@ final class ClaimPreparation: Sendable {
             entries.withLock { entries in if entries[key]?.devices[driver] == nil { entries[key]?.devices[driver] = [] } }
             if batches[driver]?.contains(about) != true { batches[driver, default: []].append(about) }
         }
-        if claim["status"]["allocation"].isNull { throw DeviceTrouble("ResourceClaim \(name) is not allocated") }
     }
 
     private func prepare(_ claims: [DriverClaim], _ driver: String) async throws {

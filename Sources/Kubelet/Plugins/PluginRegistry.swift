@@ -61,8 +61,9 @@ enum WireMessage {
 final class PluginRegistry: Sendable {
     private let directory: String
     private let handlers: [any PluginHandler]
-    private let threads: BlockingThreads
     private let log: Logger
+    /// Where a path that a plugin names is: the plugin is in a container, or believes to have the machine for itself.
+    private let machinePath: @Sendable (String) -> String
     private struct Known: Sendable {
         let info: PluginInfo
         /// A socket made anew is another plugin's start.
@@ -70,11 +71,11 @@ final class PluginRegistry: Sendable {
     }
     private let known = Mutex<[String: Known]>([:])
 
-    init(directory: String, handlers: [any PluginHandler], threads: BlockingThreads, log: Logger) {
+    init(directory: String, handlers: [any PluginHandler], log: Logger, machinePath: @escaping @Sendable (String) -> String) {
         self.directory = directory
         self.handlers = handlers
-        self.threads = threads
         self.log = log
+        self.machinePath = machinePath
     }
 
     /// Until cancelled.
@@ -135,7 +136,7 @@ final class PluginRegistry: Sendable {
         let client = GRPCClient(unixPath: path, connectTimeout: .seconds(10))
         defer { client.close() }
         var info = try PluginInfo(wire: try await client.call("/pluginregistration.Registration/GetInfo", [], timeout: .seconds(10)))
-        if info.endpoint.isEmpty { info.endpoint = path }
+        info.endpoint = info.endpoint.isEmpty ? path : machinePath(info.endpoint)
         do {
             guard let handler = handlers.first(where: { $0.type == info.type }) else { throw PluginRefusal("no handler registered for plugin type: \(info.type)") }
             try await handler.register(info, socket: path)
