@@ -92,7 +92,13 @@ struct PreemptionSearch {
         return .success(Preemption(node: node.name, victims: victims.sorted(by: PreemptionSearch.isDearer), violations: violations))
     }
 
-    private func refusal(_ node: NodeInfo) -> Refusal? { Filters(pod, cluster.replacing(node), volumes: volumes, profile, devices: devices).refusal(node) }
+    /// Room that others were promised is none.
+    private func refusal(_ node: NodeInfo) -> Refusal? {
+        for state in [cluster.node(node, withNominatedFor: pod), node].compactMap(\.self) {
+            if let refusal = Filters(pod, cluster.replacing(state), volumes: volumes, profile, devices: devices).refusal(state) { return refusal }
+        }
+        return nil
+    }
 
     private static func isDearer(_ a: PodInfo, _ b: PodInfo) -> Bool {
         a.priority != b.priority ? a.priority > b.priority : start(a) < start(b)

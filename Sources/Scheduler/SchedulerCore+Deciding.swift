@@ -50,7 +50,7 @@ extension SchedulerCore {
         let total = cluster.nodes.count
         let devices = DeviceState.make(pod, cluster.devices)
         if let refusal = volumes.refusal ?? devices?.refusal {
-            let unhelpful = "preemption: 0/\(total) nodes are available: \(total) Preemption is not helpful for scheduling."
+            let unhelpful = "\(SchedulerCore.noDevices), preemption: 0/\(total) nodes are available: \(total) Preemption is not helpful for scheduling."
             return .refuse(refuse(pod, "0/\(total) nodes are available: \(refusal). " + unhelpful, [volumes.refusal == nil ? .devices : .volumes], now))
         }
         let profile = profile(pod)
@@ -113,7 +113,7 @@ extension SchedulerCore {
 
     private mutating func refuse(_ attempt: Attempt, _ why: String?, _ now: Timestamp) -> Refused {
         let pod = attempt.pod
-        let message = message(attempt) + (why.map { " preemption: " + $0 } ?? "")
+        let message = message(attempt) + " \(attempt.devices?.deallocatable == nil ? SchedulerCore.noDevices : "deallocation of ResourceClaim completed")" + (why.map { ", preemption: " + $0 } ?? "")
         var refused = refuse(pod, message, Set(attempt.refusals.map(\.refusal.filter)), now)
         refused.deallocates = attempt.devices?.deallocatable
         if !pod.nominatedNode.isEmpty, PreemptionSearch.victimsLeaving(pod, cluster) == false {
@@ -122,6 +122,9 @@ extension SchedulerCore {
         }
         return refused
     }
+
+    /// Upstream's plugin for claims is asked for help before preemption is, and answers for every pod.
+    private static let noDevices = "no new claims to deallocate"
 
     /// `2 Insufficient cpu, 1 node(s) were unschedulable`, in upstream's order.
     static func histogram(_ reasons: [[String]]) -> String {

@@ -129,7 +129,9 @@ package struct SchedulerCore {
             if isNew || hasChanged {
                 let pod = PodInfo(new)
                 cluster.place(pod, on: node)
-                if isNew || isRelabelled { changed(.podPlaced(pod), now) }
+                // Also of one that was assumed here before: who waits for it is tried again now that it is there.
+                let wasUnbound = old?["spec"]["nodeName"].string?.isEmpty ?? true
+                if isNew || wasUnbound || isRelabelled { changed(.podPlaced(pod), now) }
             }
             queue.remove(uid: uid)
             return
@@ -142,7 +144,8 @@ package struct SchedulerCore {
             queue.remove(uid: uid)
             return
         }
-        if !pod.nominatedNode.isEmpty { cluster.nominate(pod, on: pod.nominatedNode) }
+        // A promise that is not written yet stays; one that was and is no more goes.
+        if !pod.nominatedNode.isEmpty || old?["status"]["nominatedNodeName"].string?.isEmpty == false { cluster.nominate(pod, on: pod.nominatedNode) }
         if isParked(pod) { return }
         let isBetter = old.map { $0["spec"] != new["spec"] || $0["metadata"]["labels"] != new["metadata"]["labels"] } ?? false
         queue.upsert(pod, isBetter: isBetter, now: now)

@@ -194,7 +194,7 @@ package final class SchedulerService: Sendable {
     private func preempt(_ pod: PodInfo, _ preemption: Preemption) async {
         for victim in preemption.victims {
             do {
-                guard var current = view.get(.pods, victim.key), current.uid == victim.uid else { continue }
+                guard var current = view.get(.pods, victim.key), current.uid == victim.uid, !current.isBeingDeleted else { continue }
                 PodConditions.set(
                     &current, type: "DisruptionTarget", status: "True", reason: "PreemptionByScheduler",
                     message: "\(pod.schedulerName): preempting to accommodate a higher priority pod", now: time.now())

@@ -81,7 +81,7 @@ class Unbound(threading.Thread):
 
 
 def pod(name):
-    labels = {"app": f"set-{int(name.split('-')[1]) % 20}"}
+    labels = {"app": f"set-{int(name.rsplit('-', 1)[1]) % 20}"}
     container = {"name": "app", "image": "example.com/app:1", "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}}}
     spec = {"containers": [container], "nodeSelector": {"pool": POOL}, "terminationGracePeriodSeconds": 0}
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}).encode()
@@ -100,17 +100,22 @@ def spread_over(threads, target, items, path, make):
     """Posts all items over so many connections; returns the moment of the first."""
     raws = [Raw(target) for _ in range(threads)]
     bodies = [make(item) for item in items]
-    begin = time.perf_counter()
+    failures, begin = [], time.perf_counter()
 
     def post(number):
-        for body in bodies[number::threads]:
-            raws[number].post(path, body)
+        try:
+            for body in bodies[number::threads]:
+                raws[number].post(path, body)
+        except SystemExit as failure:
+            failures.append(str(failure))
 
     workers = [threading.Thread(target=post, args=(number,)) for number in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    if failures:
+        raise SystemExit(failures[0])
     return begin, time.perf_counter() - begin
 
 
@@ -121,7 +126,7 @@ def measure(target, count, limit):
     # Where no controller makes it.
     client.post(SPACE + "/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}, accept=(201, 409))
     unbound = Unbound(target)
-    begin, created = spread_over(8, target, [f"pod-{number}" for number in range(count)], SPACE + "/pods", pod)
+    begin, created = spread_over(8, target, [f"pod-{int(time.time())}-{number}" for number in range(count)], SPACE + "/pods", pod)
     unbound.wait(count, limit)
     return unbound.last - begin, created
 
@@ -139,6 +144,7 @@ def scheduling(daemon, table, other, sizes, cpu_seconds, memory, other_pids):
         theirs = theirs_cpu = None
         if other:
             client = Client(other)
+            clear(other)
             client.delete("/api/v1/nodes", {"gracePeriodSeconds": 0})
             spread_over(8, other, [f"plain-{number}" for number in range(nodes)], "/api/v1/nodes", plain_node)
             for number in range(nodes):

@@ -60,6 +60,22 @@ import Tree
         #expect(cluster.next() == "big to c")
     }
 
+    @Test func aPodThatWaitsForCompanyIsWokenByItsCompanion() {
+        var cluster = TestCluster()
+        cluster.node("a")
+        let pod = TestCluster.pod("p") {
+            $0["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = [
+                ["topologyKey": "kubernetes.io/hostname", "labelSelector": ["matchLabels": ["app": "friend"]]]
+            ]
+        }
+        #expect(cluster.schedule(pod)?.contains("didn't match pod affinity rules") == true)
+        cluster.advance(60)
+        #expect(cluster.schedule(TestCluster.pod("friend", labels: ["app": "friend"])) == "friend to a")
+        #expect(cluster.next() == nil)
+        cluster.put(.pods, TestCluster.pod("friend", on: "a", labels: ["app": "friend"]))
+        #expect(cluster.next() == "p to a")
+    }
+
     @Test func onlyPodsThatCountWakeOneThatSpreads() {
         var cluster = TestCluster()
         cluster.node("a", labels: ["zone": "x"])

@@ -22,7 +22,7 @@ import Tree
         _ = cluster.schedule(TestCluster.pod("first", cpu: "1500m"))
         #expect(
             cluster.schedule(TestCluster.pod("p", cpu: "1"))
-                == "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.")
+                == "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.")
     }
 
     @Test func moreThanANodeHasCannotBeHelpedByPreemption() {
@@ -30,7 +30,7 @@ import Tree
         cluster.node("a", cpu: "2")
         #expect(
             cluster.schedule(TestCluster.pod("p", cpu: "3"))
-                == "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.")
+                == "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.")
     }
 
     @Test func assumedPodsTakeRoomAtOnce() {

@@ -88,12 +88,33 @@ import Tree
         #expect(cluster.next() == "high to a")
     }
 
+    @Test func eachPreemptingPodMakesRoomOfItsOwn() throws {
+        var cluster = TestCluster()
+        cluster.node("a", cpu: "2")
+        for name in ["low1", "low2"] { cluster.put(.pods, TestCluster.pod(name, cpu: "1", on: "a", priority: 1)) }
+        var victims: Set<String> = []
+        for name in ["mid1", "mid2"] {
+            cluster.put(.pods, TestCluster.pod(name, cpu: "1", priority: 5))
+            guard case .refuse(let refused) = cluster.core.next(now: cluster.now) else { throw TestFailure() }
+            for victim in try #require(refused.preemption).victims {
+                victims.insert(victim.key.name)
+                // It takes its time.
+                cluster.put(.pods, TestCluster.pod(victim.key.name, cpu: "1", on: "a", priority: 1) { $0["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z" })
+            }
+        }
+        #expect(victims == ["low1", "low2"])
+        // A more important one takes the promise of one of them.
+        cluster.put(.pods, TestCluster.pod("high", cpu: "1", priority: 10))
+        guard case .refuse(let refused) = cluster.core.next(now: cluster.now) else { throw TestFailure() }
+        #expect(refused.preemption?.node == "a" && Set(refused.outdone.map(\.key.name)) == ["mid1", "mid2"])
+    }
+
     @Test func preemptionPolicyNeverIsKept() {
         var cluster = TestCluster()
         cluster.node("a", cpu: "1")
         cluster.put(.pods, TestCluster.pod("low", cpu: "1", on: "a", priority: 1))
         let pod = TestCluster.pod("polite", cpu: "1", priority: 10) { $0["spec"]["preemptionPolicy"] = "Never" }
-        #expect(cluster.schedule(pod) == "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.")
+        #expect(cluster.schedule(pod) == "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.")
     }
 
     @Test func claimsThatWaitForAConsumerAreProvisionedForTheNode() throws {
@@ -131,7 +152,7 @@ import Tree
         var cluster = TestCluster()
         cluster.node("a")
         let pod = TestCluster.pod("p") { $0["spec"]["volumes"] = [["name": "v", "persistentVolumeClaim": ["claimName": "data"]]] }
-        #expect(cluster.schedule(pod)?.hasPrefix("0/1 nodes are available: persistentvolumeclaim \"data\" not found. preemption:") == true)
+        #expect(cluster.schedule(pod)?.hasPrefix("0/1 nodes are available: persistentvolumeclaim \"data\" not found. no new claims to deallocate, preemption:") == true)
         cluster.advance(2)
         cluster.put(.persistentVolumeClaims, ["metadata": ["name": "data", "namespace": "default"], "spec": ["storageClassName": "x"]])
         #expect(cluster.next()?.hasPrefix("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.") == true)

@@ -1,5 +1,6 @@
 package import Client
 import Core
+import Emulation
 package import Schema
 package import Tree
 
@@ -12,12 +13,16 @@ package enum ClusterStatus {
     package static func node(_ view: ClusterView) -> Node {
         view.read { state in
             let pods = Array(state[.pods].objects.values)
-            let nodes = state[.nodes].objects.values.map { node -> Node in
+            var podsOn: [String: Int64] = [:]
+            for pod in pods where !isFinished(pod) { podsOn[pod["spec"]["nodeName"].string ?? "", default: 0] += 1 }
+            // Those that a person made by the hundred are counted, not listed.
+            let emulated = state[.nodes].objects.values.count(where: EmulatedNode.isOne)
+            let nodes = state[.nodes].objects.values.filter { !EmulatedNode.isOne($0) }.map { node -> Node in
                 let name = node["metadata"]["name"].string ?? ""
                 return [
                     "name": .string(name), "ready": .bool(isReady(node)),
                     "address": Node(node["status"]["addresses"].list.first { $0["type"] == "InternalIP" }?["address"].string),
-                    "pods": .int(Int64(pods.count { $0["spec"]["nodeName"].string == name && !isFinished($0) })),
+                    "pods": .int(podsOn[name] ?? 0),
                 ]
             }
             let services = state[.services].objects.values.filter { $0["spec"]["type"] == "LoadBalancer" }.map { service -> Node in
@@ -30,6 +35,7 @@ package enum ClusterStatus {
             return [
                 "nodes": .list(nodes.sorted { text($0, "name") < text($1, "name") }),
                 "pods": ["total": .int(Int64(pods.count)), "running": .int(Int64(pods.count { $0["status"]["phase"] == "Running" }))],
+                "emulatedNodes": .int(Int64(emulated)),
                 "deployments": .int(Int64(state[.deployments].objects.count)),
                 "services": .list(services.sorted { (text($0, "namespace"), text($0, "name")) < (text($1, "namespace"), text($1, "name")) }),
             ]

@@ -40,6 +40,7 @@ struct StatusCommand: AsyncParsableCommand {
                 node["name"].string ?? "", node["ready"].bool == true ? "Ready" : "NotReady", node["address"].string ?? "", "\(node["pods"].int ?? 0)")
         }
         out += "\n" + nodes.rendered(style)
+        if let emulated = status["emulatedNodes"].int, emulated > 0 { out += "and \(emulated) emulated: jangada node list\n" }
         var services = TextTable("SERVICE", "ADDRESS", "PORTS")
         for service in status["services"].list {
             services.add(
