@@ -120,6 +120,8 @@ package final class APIServer: HTTPHandler {
                 return nil
             } catch { return error }
         }
+        // What failed because the time was over failed by that.
+        if outcome != nil, end <= .now { throw .timeout("request did not complete within the allotted timeout") }
         if let outcome { throw outcome }
     }
 

@@ -128,10 +128,9 @@ package final class ClusterView: Sendable {
         var backoff = Backoff(base: .milliseconds(20), limit: .seconds(5))
         while !Task.isCancelled, isDeclared(resource) {
             do {
-                let list = try await client.list(resource, ListOptions())
-                replace(resource, with: list)
+                let start = try await relist(resource)
                 backoff.reset()
-                for try await event in client.watch(resource, ListOptions(), from: list.resourceVersion) {
+                for try await event in client.watch(resource, ListOptions(), from: start) {
                     guard isDeclared(resource) else { return }
                     apply(event, to: resource)
                 }
@@ -141,6 +140,13 @@ package final class ClusterView: Sendable {
             }
             try? await Task.sleep(for: backoff.next())
         }
+    }
+
+    /// The list itself is gone when the watch begins: what is kept of it is in the table.
+    private func relist(_ resource: GroupVersionResource) async throws -> Int64 {
+        let list = try await client.list(resource, ListOptions())
+        replace(resource, with: list)
+        return list.resourceVersion
     }
 
     // MARK: - Changes

@@ -98,8 +98,7 @@ extension StaticTokenAuthenticator {
     /// Reads upstream's token file: `token,user,uid,"group1,group2"` a line. Throws the line that is wrong.
     package convenience init(csv text: String) throws(APIError) {
         self.init()
-        for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = line.hasSuffix("\r") ? line.dropLast() : line
+        for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             if line.isEmpty || line.hasPrefix("#") { continue }
             let fields = StaticTokenAuthenticator.fields(line)
             guard fields.count >= 3 else {

@@ -45,9 +45,8 @@ package final class CustomResources: Sendable {
     private func follow(_ group: inout DiscardingTaskGroup) async {
         while !Task.isCancelled {
             do {
-                let list = try await client.list(CustomResources.definitions, ListOptions())
-                for definition in list.items { await settle(definition, &group) }
-                for try await event in client.watch(CustomResources.definitions, ListOptions(), from: list.resourceVersion) {
+                let start = try await settleAll(&group)
+                for try await event in client.watch(CustomResources.definitions, ListOptions(), from: start) {
                     switch event {
                     case .added(let definition), .modified(let definition): await settle(definition, &group)
                     case .deleted(let definition): unregister(definition)
@@ -60,6 +59,13 @@ package final class CustomResources: Sendable {
                 try? await Task.sleep(for: .milliseconds(200))
             }
         }
+    }
+
+    /// What there is now; the list is gone when the following begins.
+    private func settleAll(_ group: inout DiscardingTaskGroup) async throws -> Int64 {
+        let list = try await client.list(CustomResources.definitions, ListOptions())
+        for definition in list.items { await settle(definition, &group) }
+        return list.resourceVersion
     }
 
     // MARK: - One definition

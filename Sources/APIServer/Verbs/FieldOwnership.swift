@@ -37,9 +37,9 @@ struct FieldOwnership {
     }
 
     /// Writes the managed fields of a create, update or patch into the new object. Both are canonical; `old` is null at creation.
-    func record(_ object: inout Node, old: Node, by name: String) {
+    func record(_ object: inout Node, old: Node, by name: String, tracksElsewhere: Bool = false) {
         if !old.isNull, object == old { return }
-        let managed = engine.update(live: old, new: object, by: manager(name, "Update"))
+        let managed = engine.update(live: old, new: object, by: manager(name, "Update"), tracksElsewhere: tracksElsewhere)
         object["metadata"]["managedFields"] = managed
     }
 
@@ -52,7 +52,7 @@ struct FieldOwnership {
         guard !foreign.isEmpty else { return record(&object, old: old, by: name) }
         let before = own(old)
         var now = own(object)
-        record(&now, old: before, by: name)
+        record(&now, old: before, by: name, tracksElsewhere: true)
         let (kept, _) = try await settle(foreign, old, object, manager(name, "Update"))
         object["metadata"]["managedFields"] = .list(now["metadata"]["managedFields"].list + kept)
     }
@@ -61,7 +61,7 @@ struct FieldOwnership {
     func applyAcross(_ configuration: Node, to current: Node, by name: String, force: Bool) async throws(APIError) -> Node {
         let foreign = others(current).filter { !($0["manager"].string == name && $0["operation"].string == "Apply" && ($0["subresource"].string ?? "") == subresource) }
         guard !foreign.isEmpty else { return try apply(configuration, to: current, by: name, force: force) }
-        var merged = try apply(configuration, to: own(current), by: name, force: force)
+        var merged = try apply(configuration, to: own(current), by: name, force: force, tracksElsewhere: true)
         let (kept, taken) = try await settle(foreign, current, merged, manager(name, "Apply"))
         if !force, let error = ServerSideApply.conflict(taken) { throw error }
         merged["metadata"]["managedFields"] = .list(merged["metadata"]["managedFields"].list + kept)
@@ -111,7 +111,7 @@ struct FieldOwnership {
     }
 
     /// The current object (null when there is none) with a configuration applied.
-    func apply(_ configuration: Node, to current: Node, by name: String, force: Bool) throws(APIError) -> Node {
-        try engine.apply(configuration, to: current, by: manager(name, "Apply"), force: force)
+    func apply(_ configuration: Node, to current: Node, by name: String, force: Bool, tracksElsewhere: Bool = false) throws(APIError) -> Node {
+        try engine.apply(configuration, to: current, by: manager(name, "Apply"), force: force, tracksElsewhere: tracksElsewhere)
     }
 }

@@ -34,7 +34,8 @@ package struct ServerSideApply {
 
     /// The managed fields after `new` replaced `live` (null at creation). What the client sent as managed fields counts
     /// where it can be read; `[{}]` forgets all.
-    package func update(live: Node, new: Node, by manager: ManagedFields.Manager) -> Node {
+    /// `tracksElsewhere`: owners of other versions of the object are kept by the caller.
+    package func update(live: Node, new: Node, by manager: ManagedFields.Manager, tracksElsewhere: Bool = false) -> Node {
         let sent = new["metadata"]["managedFields"]
         if sent.list.count == 1, sent[0].fields.isEmpty { return .null }
         var managed = ManagedFields()
@@ -44,7 +45,7 @@ package struct ServerSideApply {
             managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
         }
         // An object whose owners nobody tracks stays so until somebody applies.
-        if managed.entries.isEmpty, !live.isNull { return .null }
+        if managed.entries.isEmpty, !live.isNull, !tracksElsewhere { return .null }
         let difference = walk.difference(base(live), bare(new), type)
         release(difference.modified.union(difference.added), difference.removed, from: &managed, except: manager)
         let own = (managed[manager] ?? FieldSet()).subtracting(difference.removed).union(difference.modified).union(difference.added)
@@ -62,7 +63,7 @@ package struct ServerSideApply {
 
     /// `live` (null when there is none) with the configuration applied, and its managed fields. Throws 409 where another
     /// manager owns what would change, unless `force`.
-    package func apply(_ config: Node, to live: Node, by manager: ManagedFields.Manager, force: Bool) throws(APIError) -> Node {
+    package func apply(_ config: Node, to live: Node, by manager: ManagedFields.Manager, force: Bool, tracksElsewhere: Bool = false) throws(APIError) -> Node {
         if config["metadata"].has("managedFields") { throw .badRequest("metadata.managedFields must be nil") }
         if let problem = AppliedTypes(graph: canonical.graph).problem(config, type) {
             throw APIError(
@@ -70,7 +71,7 @@ package struct ServerSideApply {
                 message: "failed to create typed patch object (\(config.namespace)/\(config.name); \(groupVersion(config)), Kind=\(config.kind)): \(problem)")
         }
         var managed = ManagedFields(live["metadata"]["managedFields"]) ?? ManagedFields()
-        if managed.entries.isEmpty, !live.isNull {
+        if managed.entries.isEmpty, !live.isNull, !tracksElsewhere {
             // What is there already belongs to whoever wrote it before anyone applied.
             let before = ManagedFields.Manager(name: "before-first-apply", operation: "Update", apiVersion: live["apiVersion"].string ?? "")
             managed.set(before, owned(walk.difference(canonical.zero(of: id), bare(live), type).added), now: now)
