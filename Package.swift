@@ -140,8 +140,6 @@ let package = Package(
         tests("StoreTests", ["Store", "Core", "StoreDriver"]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Client", "APIServer", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("APIServerTests", ["APIServer", "OCI", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
-        tests("SchedulerTests", ["Scheduler", "Transport", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
-        tests("APIServerTests", ["APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Transport", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("SchedulerTests", ["Scheduler", "Transport", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"], exclude: ["Fixtures"]),
         tests("EmulationTests", ["Emulation", "APIServer", "Store", "Client", "Kinds", "Machinery", "Schema", "Tree", "Core"]),
         tests("VolumesTests", ["Volumes", "Controllers", "APIServer", "Client", "Kinds", "Machinery", "Schema", "Store", "Tree", "Core"]),
