@@ -21,11 +21,17 @@ extension APIServer {
             // Of a group that nobody serves not even the path is known.
             let isServed = parts.catalog.all.contains { $0.group == info.group && $0.resource.version == info.version }
             if isServed { throw APIError.pathNotFound }
-            return respond(request, status: 404, text: "404 page not found\n")
+            return respond(request, status: 404, text: "404 page not found\n", isSniffed: false)
         }
-        guard resource.isNamespaced || info.namespace.isEmpty || info.resource == "namespaces" else { throw APIError.pathNotFound }
+        guard resource.isNamespaced || info.namespace.isEmpty || (info.resource == "namespaces" && info.name == info.namespace) else { throw APIError.pathNotFound }
+        // Without its namespace a resource can only be looked at as a whole.
+        if resource.isNamespaced, info.namespace.isEmpty {
+            if !info.name.isEmpty, info.verb != "list", info.verb != "watch" { throw APIError.pathNotFound }
+            if info.verb == "create" { throw APIError.methodNotAllowed }
+        }
         if !info.subresource.isEmpty {
-            guard resource.resource.subresource(info.subresource) != nil else { throw APIError.pathNotFound }
+            guard let subresource = resource.resource.subresource(info.subresource) else { throw APIError.pathNotFound }
+            guard info.verb != "delete" || subresource.verbs.contains("delete") else { throw APIError.methodNotAllowed }
             if let handler = parts.subresources["\(resource.collection)/\(info.subresource)"] ?? parts.subresources["*/\(info.subresource)"] {
                 return try await handler.handle(request, resource, self)
             }
@@ -36,6 +42,7 @@ extension APIServer {
             request.warn(words)
             request.audit?.annotate("k8s.io/deprecated", "true")
         }
+        if info.verb == "deletecollection", !resource.resource.allows("deletecollection") { throw APIError.methodNotAllowed }
         if let handler = parts.virtuals[resource.collection] { return try await virtual(request, resource, handler) }
         if info.name.isEmpty, info.verb == "update" || info.verb == "patch" { throw APIError.methodNotAllowed }
         switch info.verb {
@@ -71,7 +78,7 @@ extension APIServer {
     private func get(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let key = Key(resource.collection, namespace: namespace(request, resource), name: request.info.name)
-        if let text = request.first("resourceVersion"), let version = Int64(text), version > parts.store.currentRevision {
+        if let version = try ListQuery.revision(request), version > parts.store.currentRevision {
             throw StoreError.tooLarge(current: parts.store.currentRevision, asked: version)
         }
         guard let record = parts.store.get(key) else {
@@ -170,6 +177,10 @@ extension APIServer {
         let writer = parts.writer
         let change: ObjectWriter.Change = { current throws(APIError) in
             let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
+            let found = GroupVersionKind(apiVersion: patched.apiVersion, kind: patched.kind)
+            if found != resource.resource.gvk, found.map({ resource.graph.message(of: $0) == nil }) ?? true {
+                throw patch.refusal(patched, BodyDecoder.unregistered(patched.apiVersion, patched.kind))
+            }
             guard patched.name == info.name else {
                 throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")
             }
@@ -221,33 +232,21 @@ extension APIServer {
 
     func deletionOptions(_ request: APIRequest) async throws(APIError) -> (DeletionOptions, isDryRun: Bool) {
         let bytes = try await RequestBody.read(request)
-        var body = Node.null
-        if !bytes.isEmpty {
-            // Clients send the options in the version of the resource's own group too: the kind alone counts.
-            body = try optionsBody(bytes, RequestBody.mediaType(request))
-            request.audit?.requestText(body)
+        guard !bytes.isEmpty else {
+            let isDryRun = request.query.contains { $0.name == "dryRun" && $0.value == "All" }
+            return (try DeletionOptions(.null) { request.first($0) }, isDryRun)
         }
-        let options = try DeletionOptions(body) { request.first($0) }
-        return (options, body["dryRun"].stringList.contains("All"))
-    }
-
-    private func optionsBody(_ bytes: [UInt8], _ mediaType: String) throws(APIError) -> Node {
-        do throws(SyntaxError) {
-            switch try? RequestBody.syntax(mediaType, allowsProtobuf: true) {
-            case .protobuf: return try ProtobufCodec(parts.catalog.canonical).decodeObject(bytes)
-            case .yaml: return try YAMLReader.read(bytes)
-            default: return try JSONReader.read(bytes)
-            }
-        } catch {
-            throw APIError.badRequest("the object provided is unrecognized (must be of type DeleteOptions): couldn't get version/kind; json parse error: \(error)")
-        }
+        // Clients send the options in the version of the resource's own group too.
+        let body = try DeletionBody(parts.catalog.canonical).decode(bytes, RequestBody.mediaType(request))
+        request.audit?.requestText(body)
+        return (try DeletionOptions(body) { request.first($0) }, body["dryRun"].stringList.contains("All"))
     }
 
     private func delete(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         var context = try context(request)
         let (options, isDryRun) = try await deletionOptions(request)
-        if isDryRun { context.options.isDryRun = true }
+        context.options.isDryRun = isDryRun
         let deleted = try await parts.writer.delete(resource, namespace: namespace(request, resource), name: request.info.name, options, context)
         switch deleted {
         case .gone(let record):
@@ -260,7 +259,9 @@ extension APIServer {
         case .marked(let record):
             try await rendering.prepare([record])
             respond(request, body: try rendering.object(record), rendering)
-        case .unsaved(let object): respond(request, body: try rendering.object(object), rendering)
+        case .unsaved(let object, let isGone):
+            guard isGone, !parts.writer.strategy(resource).traits.returnsDeletedObject else { return respond(request, body: try rendering.object(object), rendering) }
+            respond(request, body: try plain(rendering).object(APIServer.success(resource, object)), rendering)
         }
     }
 
@@ -284,7 +285,7 @@ extension APIServer {
         var context = try context(request)
         let query = try ListQuery(request, resource)
         let (options, isDryRun) = try await deletionOptions(request)
-        if isDryRun { context.options.isDryRun = true }
+        context.options.isDryRun = isDryRun
         let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         for record in page.records {
             do {

@@ -7,8 +7,14 @@ import Tree
 extension APIServer {
     /// Sends a request to what answers it.
     func route(_ request: APIRequest) async throws(APIError) {
-        if request.info.isResource { return try await resource(request) }
         let path = request.info.path
+        if path.contains("//") {
+            guard path.hasPrefix("/api") else { return unknown(request) }
+            throw APIError.pathNotFound
+        }
+        if request.info.isResource { return try await resource(request) }
+        let isRead = request.http.method == "GET"
+        if path.hasPrefix("/api"), path != "/apis", path != "/apis/", !isRead { throw APIError.methodNotAllowed }
         switch path {
         case "/version", "/version/": respond(request, json: APIServer.version)
         case "/healthz", "/livez", "/readyz", "/healthz/", "/livez/", "/readyz/": health(request)
@@ -32,7 +38,8 @@ extension APIServer {
             case ("openapi", 5) where segments[1] == "v3" && foreign(segments) != nil:
                 if let entry = foreign(segments) { await proxy(request, to: entry) }
             case ("openapi", 3...) where segments[1] == "v3":
-                try respond(request, openAPI.v3(segments.dropFirst(2).joined(separator: "/"), hash: request.first("hash")))
+                guard let document = try? openAPI.v3(segments.dropFirst(2).joined(separator: "/"), hash: request.first("hash")) else { return nothing(request) }
+                try respond(request, document)
             case ("api", 2) where segments[1] == "v1": try resourceList(request, group: "", version: "v1")
             case ("apis", 2):
                 guard let group = discovery.group(segments[1]) else { return unknown(request) }
@@ -40,13 +47,21 @@ extension APIServer {
             case ("apis", 3):
                 if let api = embedded(segments[1], segments[2]) { await api.refresh() }
                 try resourceList(request, group: segments[1], version: segments[2])
+            case ("api", _), ("version", _): throw APIError.pathNotFound
             default: unknown(request)
             }
         }
     }
 
+    /// Neither a text nor its type.
+    private func nothing(_ request: APIRequest) {
+        var headers = request.headers(contentType: "")
+        headers.remove("content-type")
+        request.answer(status: 404, headers: headers, body: [])
+    }
+
     /// Not even the path is known.
-    private func unknown(_ request: APIRequest) { respond(request, status: 404, text: "404 page not found\n") }
+    private func unknown(_ request: APIRequest) { respond(request, status: 404, text: "404 page not found\n", isSniffed: false) }
 
     /// The server that has the OpenAPI v3 document of a group version, where it is another.
     private func foreign(_ segments: [String]) -> APIServiceTable.Entry? {
@@ -91,7 +106,10 @@ extension APIServer {
     }
 
     private func resourceList(_ request: APIRequest, group: String, version: String) throws(APIError) {
-        guard let document = discovery.resourceList(group: group, version: version) else { throw APIError.pathNotFound }
+        guard let document = discovery.resourceList(group: group, version: version) else {
+            if discovery.group(group) == nil, !group.isEmpty { return unknown(request) }
+            throw APIError.pathNotFound
+        }
         respond(request, document, contentType: "application/json")
     }
 
@@ -126,7 +144,7 @@ extension APIServer {
     private func health(_ request: APIRequest) {
         let outcome = parts.health.report(
             request.info.path, isVerbose: request.first("verbose") != nil, excluded: request.query.filter { $0.name == "exclude" }.map(\.value))
-        respond(request, status: outcome.isHealthy ? 200 : 500, text: outcome.text)
+        respond(request, status: outcome.isHealthy ? 200 : 500, text: outcome.text, isSniffed: false)
     }
 
     private func keys(_ request: APIRequest) throws(APIError) {

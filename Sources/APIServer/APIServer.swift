@@ -90,7 +90,7 @@ package final class APIServer: HTTPHandler {
             let isCounted = flow != nil && (!labels.isLong || info.verb == "watch")
             if isCounted, await !sit(request) { return refuseForNow(request) }
             defer { request.opened() }
-            try authorize(request)
+            do throws(APIError) { try authorize(request) } catch { return respond(request, error, isSniffed: false) }
             if let entry = aggregated(request) { return await proxy(request, to: entry) }
             if labels.isLong { try await route(request) } else { try await routeInTime(request) }
         } catch {
@@ -199,11 +199,12 @@ package final class APIServer: HTTPHandler {
 
     // MARK: - Answers
 
-    func respond(_ request: APIRequest, _ error: APIError) {
+    func respond(_ request: APIRequest, _ error: APIError, isSniffed: Bool = true) {
         // An error is a Status in the encoding asked for; a type that cannot be served at all gets JSON.
         var format = (try? request.format()) ?? .json
         format.shape = .object
         var headers = request.headers(contentType: format.contentType)
+        if !isSniffed { headers.append("x-content-type-options", "nosniff") }
         if let seconds = error.details?.retryAfterSeconds, seconds > 0 { headers.append("retry-after", String(seconds)) }
         if error.code >= 500, error.code != 504 {
             log.warning("request failed", metadata: ["path": "\(request.info.path)", "verb": "\(request.info.verb)", "error": "\(error.message)"])
@@ -218,8 +219,11 @@ package final class APIServer: HTTPHandler {
         request.answer(status: error.code, headers: headers, body: body)
     }
 
-    func respond(_ request: APIRequest, status: Int = 200, text: String, contentType: String = "text/plain; charset=utf-8") {
-        request.answer(status: status, headers: request.headers(contentType: contentType), body: Array(text.utf8))
+    /// `isSniffed` false tells browsers to believe the content type, as Go's errors do.
+    func respond(_ request: APIRequest, status: Int = 200, text: String, contentType: String = "text/plain; charset=utf-8", isSniffed: Bool = true) {
+        var headers = request.headers(contentType: contentType)
+        if !isSniffed { headers.append("x-content-type-options", "nosniff") }
+        request.answer(status: status, headers: headers, body: Array(text.utf8))
     }
 
     func respond(_ request: APIRequest, status: Int = 200, json node: Node) {

@@ -31,7 +31,8 @@ package final class InProcessClient: ClusterClient {
     private func context(_ verb: String) -> WriteContext {
         var options = WriteOptions()
         options.fieldValidation = .ignore
-        options.fieldManager = user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
+        // The server's own writes bear the name of upstream's program.
+        options.fieldManager = user.name == "system:apiserver" ? "kube-apiserver" : user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
         var context = WriteContext(user: user, options: options)
         context.optionsObject = options.node(verb, stated: nil, validation: nil)
         return context
@@ -141,7 +142,7 @@ package final class InProcessClient: ClusterClient {
         deletion.resourceVersion = options.resourceVersion
         switch try await writer.delete(served, namespace: key.namespace, name: key.name, deletion, context("delete")) {
         case .gone(let record), .marked(let record): return try await node(record, served)
-        case .unsaved(let object): return object
+        case .unsaved(let object, _): return object
         }
     }
 

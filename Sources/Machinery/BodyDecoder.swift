@@ -52,6 +52,11 @@ package struct BodyDecoder: Sendable {
         }
     }
 
+    /// Upstream names the file of its registry, which clients never read and logs always show.
+    package static func unregistered(_ apiVersion: String, _ kind: String) -> String {
+        "no kind \(NodePath.quoted(kind)) is registered for version \(NodePath.quoted(apiVersion)) in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+    }
+
     /// `Deployment in version "v1" cannot be handled as a Deployment: …`
     package static func unhandled(_ found: GroupVersionKind, as kind: GroupVersionKind, _ why: String) -> APIError {
         .badRequest("\(found.kind) in version \(NodePath.quoted(found.version)) cannot be handled as a \(kind.kind): \(why)")
@@ -64,6 +69,8 @@ package struct BodyDecoder: Sendable {
 
     /// What strict reading finds, in the order of the document.
     package static func findings(unknown: [NodePath], duplicates: [NodePath], in node: Node) -> [String] {
+        // Below a field that is unknown nobody looks.
+        let duplicates = duplicates.filter { twice in !unknown.contains { twice.steps.starts(with: $0.steps) } }
         guard !unknown.isEmpty || !duplicates.isEmpty else { return [] }
         var all = unknown.map { (place(of: $0, in: node), "unknown field \(NodePath.quoted(dotted($0)))") }
         all += duplicates.map { (place(of: $0, in: node), "duplicate field \(NodePath.quoted($0.description))") }
@@ -107,6 +114,17 @@ package struct BodyDecoder: Sendable {
         }
     }
 
+    /// Go's word for what stands in place of an object.
+    private static func goType(_ node: Node) -> String? {
+        switch node {
+        case .map, .null: nil
+        case .list: "array"
+        case .string: "string"
+        case .bool: "bool"
+        case .int, .double: "number"
+        }
+    }
+
     private func unrecognized(_ bytes: [UInt8], _ kind: GroupVersionKind, _ why: String) -> APIError {
         .badRequest("the object provided is unrecognized (must be of type \(kind.kind)): \(why) (\(BodyDecoder.summary(bytes)))")
     }
@@ -120,6 +138,11 @@ package struct BodyDecoder: Sendable {
     }
 
     private func gvk(of node: Node, default kind: GroupVersionKind, _ bytes: [UInt8]) throws(APIError) -> GroupVersionKind {
+        if let type = BodyDecoder.goType(node) {
+            throw unrecognized(
+                bytes, kind,
+                "couldn't get version/kind; json parse error: json: cannot unmarshal \(type) into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }")
+        }
         for key in ["apiVersion", "kind"] {
             switch node[key] {
             case .null, .string: continue
@@ -142,18 +165,34 @@ package struct BodyDecoder: Sendable {
 
     private func check(_ found: GroupVersionKind, _ kind: GroupVersionKind) throws(APIError) {
         if found == kind { return }
-        if found.apiVersion != kind.apiVersion {
+        let isRetired = BodyDecoder.retired.contains(found.apiVersion) && found.group == kind.group && found.kind == kind.kind
+        let isKnown = isRetired || canonical.graph.message(of: found) != nil
+        if found.apiVersion != kind.apiVersion, isKnown {
             throw .badRequest("the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
         }
-        let why = canonical.graph.message(of: found) == nil
-            ? "no kind \(NodePath.quoted(found.kind)) is registered for version \(NodePath.quoted(found.apiVersion))"
+        let why = !isKnown
+            ? BodyDecoder.unregistered(found.apiVersion, found.kind)
             : "converting (\(found.version).\(found.kind)) to (\(BodyDecoder.internalPackage(kind)).\(kind.kind)): unknown conversion"
         throw BodyDecoder.unhandled(found, as: kind, why)
     }
 
+    /// Versions that upstream still reads and serves no more.
+    private static let retired: Set<String> = [
+        "apps/v1beta1", "apps/v1beta2", "autoscaling/v2beta1", "autoscaling/v2beta2", "batch/v1beta1", "extensions/v1beta1", "policy/v1beta1",
+        "networking.k8s.io/v1beta1", "rbac.authorization.k8s.io/v1alpha1", "rbac.authorization.k8s.io/v1beta1", "storage.k8s.io/v1alpha1",
+        "storage.k8s.io/v1beta1", "coordination.k8s.io/v1beta1", "discovery.k8s.io/v1beta1", "events.k8s.io/v1beta1", "node.k8s.io/v1alpha1",
+        "node.k8s.io/v1beta1", "scheduling.k8s.io/v1alpha1", "scheduling.k8s.io/v1beta1", "certificates.k8s.io/v1beta1",
+        "admissionregistration.k8s.io/v1alpha1", "admissionregistration.k8s.io/v1beta1", "authorization.k8s.io/v1beta1",
+        "flowcontrol.apiserver.k8s.io/v1beta1", "flowcontrol.apiserver.k8s.io/v1beta2", "flowcontrol.apiserver.k8s.io/v1beta3",
+    ]
+
     /// How upstream's unversioned package of a group is called.
-    private static func internalPackage(_ kind: GroupVersionKind) -> String {
-        kind.group.split(separator: ".").first.map(String.init) ?? "core"
+    package static func internalPackage(_ kind: GroupVersionKind) -> String {
+        switch kind.group {
+        case "", "events.k8s.io": "core"
+        case "internal.apiserver.k8s.io": "apiserverinternal"
+        default: kind.group.split(separator: ".").first.map(String.init) ?? "core"
+        }
     }
 
     private func protobuf(_ bytes: [UInt8], _ kind: GroupVersionKind, _ id: MessageID) throws(APIError) -> Node {

@@ -70,7 +70,7 @@ package struct OpenAPI: Sendable {
             properties.append((field.name, property(field, of: message)))
             if field.isRequired { required.append(field.name) }
         }
-        if !required.isEmpty { out["required"] = Node(required.sorted()) }
+        if !required.isEmpty { out["required"] = Node(isBuiltIn ? required : required.sorted()) }
         if !properties.isEmpty { out["properties"] = .map(Fields(properties.sorted { $0.0 < $1.0 })) }
         let kinds = graph.kinds(of: id)
         if !kinds.isEmpty {
@@ -119,7 +119,7 @@ package struct OpenAPI: Sendable {
         var out = describe(field.shape, rules)
         let words = rules.description.isEmpty ? shared(field.name, of: message) : rules.description
         if !words.isEmpty { out["description"] = .string(words) }
-        if let value = rules.defaultValue {
+        if let value = rules.defaultValue, version == .v3 || !isBuiltIn {
             out["default"] = value
         } else if version == .v3, let value = zero(field) {
             out["default"] = value

@@ -19,7 +19,7 @@ package struct PatchFailure: Error, Equatable, CustomStringConvertible {
         case 422:
             return APIError(code: 422, reason: "Invalid", message: "the server rejected our request due to an error in our request",
                 details: .init())
-        default: return .internalError(description)
+        default: return APIError(code: code, reason: "", message: description)
         }
     }
 }

@@ -223,6 +223,6 @@ package struct StrategicMerge {
         PatchFailure(code: 500, description: "map: \(item.jsonText) does not contain declared merge key: \(key)")
     }
     private func unknownType(_ type: Node, _ map: Fields) -> PatchFailure {
-        PatchFailure(code: 500, description: "unknown patch type: \(type.string ?? type.jsonText) in map: \(Node.map(map).jsonText)")
+        PatchFailure(code: 500, description: "unknown patch type: \(type.string ?? type.jsonText) in map: \(Node.map(map).goText)")
     }
 }

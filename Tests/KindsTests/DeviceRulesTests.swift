@@ -44,7 +44,7 @@ import Tree
     }
 
     @Test func aSliceIsForNodesInOneWay() throws {
-        let spec = try YAMLReader.read(Array("{driver: d.com, pool: {name: p, generation: 1, resourceSliceCount: 1}, allNodes: true, nodeName: n}".utf8))
+        let spec = try YAMLReader.read(Array("{driver: d.com, pool: {name: p, generation: 1, resourceSliceCount: 1}, allNodes: true, nodeName: n1}".utf8))
         let words = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set"
         #expect(ResourceSliceRules.errors(spec, old: .null).map(\.description) == ["spec: Invalid value: \"{`nodeName`, `allNodes`}\": \(words)"])
     }

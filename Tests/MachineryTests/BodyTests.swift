@@ -28,7 +28,7 @@ struct BodyTests {
         ("{\"a\":", "400 BadRequest: the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: unexpected end of JSON input ({\"a\":)"),
         ("x", "400 BadRequest: the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value (78)"),
         (#"{"kind":1}"#, "400 BadRequest: the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({\"kind\":1})"),
-        (#"{"kind":"Foo","apiVersion":"apps/v1"}"#, "400 BadRequest: Foo in version \"v1\" cannot be handled as a Deployment: no kind \"Foo\" is registered for version \"apps/v1\""),
+        (#"{"kind":"Foo","apiVersion":"apps/v1"}"#, "400 BadRequest: Foo in version \"v1\" cannot be handled as a Deployment: no kind \"Foo\" is registered for version \"apps/v1\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""),
         (#"{"apiVersion":"apps/v1beta1"}"#, "400 BadRequest: the API version in the data (apps/v1beta1) does not match the expected API version (apps/v1)"),
         (#"{"spec":{"replicas":"x"}}"#, "400 BadRequest: Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
         (#"{"spec":{"foo":1,"replicas":1,"replicas":2},"metadata":{"labels":{"a":"1","a":"2"}}}"#, "400 BadRequest: Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.foo\", duplicate field \"spec.replicas\", duplicate field \"metadata.labels.a\""),

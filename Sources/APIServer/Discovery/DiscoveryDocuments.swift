@@ -148,6 +148,8 @@ final class DiscoveryDocuments: Sendable {
         ]
         if !resource.shortNames.isEmpty { out["shortNames"] = Node(resource.shortNames) }
         if !resource.categories.isEmpty { out["categories"] = Node(resource.categories) }
+        // What is answered and never stored has no version there.
+        if resource.verbs == ["create"] || resource.name == "componentstatuses" { return out }
         out["storageVersionHash"] = .string(Encoding.base64(Array(SHA256.hash(Array("\(resource.group)/\(resource.version)/\(resource.kind)".utf8)).prefix(8))))
         return out
     }

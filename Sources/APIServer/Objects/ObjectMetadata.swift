@@ -10,6 +10,7 @@ enum ObjectMetadata {
 
     /// Fills the namespace in; refuses another one.
     static func checkCreate(_ object: inout Node, _ resource: ServedResource, namespace: String) throws(APIError) {
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
         if resource.isNamespaced {
             let given = object.namespace
             if given.isEmpty {
@@ -25,14 +26,13 @@ enum ObjectMetadata {
     /// The last check of a creation: a refusal by a policy comes first.
     static func checkUnversioned(_ object: inout Node) throws(APIError) {
         if object["metadata"]["resourceVersion"].string.map({ !$0.isEmpty && $0 != "0" }) ?? false {
-            throw APIError.badRequest("resourceVersion should not be set on objects to be created")
+            throw APIError(code: 500, reason: "", message: "resourceVersion should not be set on objects to be created")
         }
         object["metadata"].remove("resourceVersion")
     }
 
     static func prepareCreate(_ object: inout Node, _ resource: ServedResource, namespace: String, now: Timestamp, traits: KindTraits) throws(APIError) {
         try checkCreate(&object, resource, namespace: namespace)
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
         let prefix = object["metadata"]["generateName"].string ?? ""
         if object.name.isEmpty, !prefix.isEmpty {
             // Upstream keeps generated names at 63 characters.
@@ -40,7 +40,7 @@ enum ObjectMetadata {
         }
         object["metadata"]["uid"] = .string(Identifier.uuid())
         object["metadata"]["creationTimestamp"] = .string(now.rfc3339)
-        if traits.hasGeneration { object["metadata"]["generation"] = 1 } else { object["metadata"].remove("generation") }
+        if traits.hasGeneration { object["metadata"]["generation"] = 1 }
     }
 
     // MARK: - Update
@@ -90,9 +90,10 @@ enum ObjectMetadata {
             let metadata = object["metadata"]
             object = old
             object["status"] = status
+            object["metadata"]["managedFields"] = metadata["managedFields"]
             // Labels and annotations may be written with the status; who owns or finalizes may not (custom resources: nothing may).
             if !resource.isCustom {
-                for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] { object["metadata"][field] = metadata[field] }
+                for field in ["labels", "annotations", "finalizers", "ownerReferences"] { object["metadata"][field] = metadata[field] }
             }
         } else if subresource.isEmpty {
             object["status"] = old["status"]

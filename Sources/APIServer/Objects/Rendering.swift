@@ -55,7 +55,8 @@ struct Rendering: Sendable {
     func shape(_ node: Node) throws(APIError) -> Node {
         switch format.shape {
         case .object, .discoveryV2: return node
-        case .partialMetadata, .partialMetadataList: return Rendering.partialMetadata(node, format.shapeVersion)
+        case .partialMetadata: return Rendering.partialMetadata(node, format.shapeVersion)
+        case .partialMetadataList: throw refuse("PartialObjectMetadataList", "not a list (\(goType(resource.kind)))")
         case .table: return try table([node], listMetadata: ["resourceVersion": node["metadata"]["resourceVersion"]])
         }
     }
@@ -87,7 +88,15 @@ struct Rendering: Sendable {
         }
     }
 
+    /// Upstream's word for the type of a list or an object.
+    private func goType(_ kind: String) -> String { resource.isCustom ? "*unstructured.Unstructured\(kind == resource.kind ? "" : "List")" : "*\(BodyDecoder.internalPackage(resource.resource.gvk)).\(kind)" }
+
+    private func refuse(_ shape: String, _ what: String) -> APIError {
+        .notAcceptable("you requested \(shape), but the requested object is \(what)")
+    }
+
     func list(_ records: [Record], _ metadata: ListMetadata) throws(APIError) -> [ArraySlice<UInt8>] {
+        if format.shape == .partialMetadata { throw refuse("PartialObjectMetadata", "a list (\(goType(resource.resource.listKind)))") }
         if sendsStoredBytes { return storedList(records, metadata) }
         if format.shape == .table {
             var rows: [Node] = []

@@ -1,4 +1,5 @@
 import Machinery
+import Schema
 import Store
 import Tree
 
@@ -30,9 +31,7 @@ struct Selection: Sendable {
             let known = requirement.field == "metadata.name" || (requirement.field == "metadata.namespace" && resource.isNamespaced)
                 || resource.selectableFields.contains { $0.name == requirement.field }
             guard known else {
-                if !resource.selectableFields.isEmpty || resource.isCustom { throw APIError.badRequest("field label not supported: \(requirement.field)") }
-                throw APIError.badRequest(
-                    "\(FieldError.quoted(requirement.field)) is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                throw APIError.badRequest(Selection.refusal(Selection.told(requirement.field, resource), resource))
             }
         }
         name = selector.exactValue(of: "metadata.name")
@@ -46,7 +45,26 @@ struct Selection: Sendable {
     /// The newer group of events has other names for what is stored.
     private static func stored(_ fields: String, _ resource: ServedResource) -> String {
         guard resource.group == "events.k8s.io" else { return fields }
-        return fields.replacing("regarding.", with: "involvedObject.").replacing("reportingController", with: "reportingComponent")
+        return fields.replacing("involvedObject.", with: "?involvedObject.").replacing("reportingComponent", with: "?reportingComponent")
+            .replacing("source", with: "?source").replacing("regarding.", with: "involvedObject.")
+            .replacing("reportingController", with: "reportingComponent")
+    }
+
+    /// The name by which the client knows what is stored.
+    private static func told(_ field: String, _ resource: ServedResource) -> String {
+        guard resource.group == "events.k8s.io" else { return field }
+        return field.hasPrefix("?") ? String(field.dropFirst()) : field.replacing("involvedObject.", with: "regarding.")
+    }
+
+    /// Upstream's kinds word it each in their own way.
+    private static func refusal(_ field: String, _ resource: ServedResource) -> String {
+        let gvk = resource.resource.gvk
+        return switch (resource.group, resource.kind) {
+        case ("batch", "Job"): "field label \(FieldError.quoted(field)) not supported for Job"
+        case ("resource.k8s.io", "ResourceSlice"): "field label not supported for \(gvk.apiVersion), Kind=\(gvk.kind): \(field)"
+        case _ where !resource.selectableFields.isEmpty || resource.isCustom: "field label not supported: \(field)"
+        default: "\(FieldError.quoted(field)) is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        }
     }
 
     var isEverything: Bool { labels == nil && fields == nil && name == nil }

@@ -100,7 +100,8 @@ package final class APIRequest: Sendable {
         guard let negotiated else {
             guard allowsProtobuf else { throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml") }
             let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
-            let streams = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]
+            let isCollection = info.verb == "list" || info.verb == "watch"
+            let streams = isCollection ? ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"] : []
             var error = APIError.notAcceptable("406: Not Acceptable\n\nAvailable representations: \((types + streams).joined(separator: ", "))")
             error.details = .init()
             throw error
@@ -129,11 +130,8 @@ package struct WriteOptions: Sendable {
 
     init(_ request: APIRequest) throws(APIError) {
         let kind = WriteOptions.kind(request.info.verb)
-        let dryRun = request.query.filter { $0.name == "dryRun" && !$0.value.isEmpty }.map(\.value)
-        guard dryRun.allSatisfy({ $0 == "All" }) else {
-            throw WriteOptions.invalid(
-                .notSupported("dryRun", "[" + dryRun.map(FieldError.quoted).joined(separator: ",") + "]", supported: ["All"]), kind)
-        }
+        let dryRun = request.query.filter { $0.name == "dryRun" }.map(\.value)
+        if let wrong = WriteOptions.dryRunErrors(dryRun).first, kind != "DeleteOptions" || !(request.exchange.request.contentLength ?? 0 > 0) { throw WriteOptions.invalid(wrong, kind) }
         isDryRun = !dryRun.isEmpty
         if let text = request.first("fieldValidation"), !text.isEmpty {
             guard let value = FieldValidation(rawValue: text) else {
@@ -143,11 +141,22 @@ package struct WriteOptions: Sendable {
         }
         fieldManager = request.first("fieldManager") ?? ""
         if fieldManager.utf8.count > 128 { throw WriteOptions.invalid(.tooLong("fieldManager", limit: 128), kind) }
+        let scalars = Array(fieldManager.unicodeScalars)
+        if let at = scalars.firstIndex(where: { $0.value < 32 || $0.value == 127 }) {
+            let code = String(scalars[at].value, radix: 16, uppercase: true)
+            let padded = String(repeating: "0", count: 4 - code.count) + code
+            throw WriteOptions.invalid(.invalid("fieldManager", quoted: fieldManager, "invalid character U+\(padded) (at position \(at))"), kind)
+        }
         if fieldManager.isEmpty {
             // Upstream names an unnamed manager by its user agent up to the first slash.
             fieldManager = String((request.http.headers["user-agent"] ?? "unknown").prefix { $0 != "/" }.prefix(128))
         }
         force = request.first("force").map { $0 != "false" && $0 != "0" }
+    }
+
+    static func dryRunErrors(_ stages: [String]) -> [FieldError] {
+        if stages.allSatisfy({ $0 == "All" }) { return [] }
+        return [.notSupported("dryRun", "[" + stages.map(FieldError.quoted).joined(separator: ",") + "]", supported: ["All"])]
     }
 
     /// The options as the object that a verb's query stands for; `stated` is what the client said of its field manager.

@@ -25,62 +25,66 @@ struct ListQuery: Sendable {
         limit = try ListQuery.number(request, "limit") ?? 0
         continueToken = request.first("continue") ?? ""
         allowsBookmarks = request.flag("allowWatchBookmarks")
-        sendInitialEvents = request.first("sendInitialEvents").map { $0 != "false" && $0 != "0" }
+        sendInitialEvents = request.first("sendInitialEvents").map { $0.lowercased() != "false" && $0 != "0" }
         if let seconds = try ListQuery.number(request, "timeoutSeconds"), seconds > 0 { timeout = .seconds(seconds) }
-        let version = request.first("resourceVersion") ?? ""
-        if !version.isEmpty {
-            guard let number = Int64(version), number >= 0, version == String(number) else {
-                let shown = FieldError.quoted(version)
-                throw APIError.badRequest(
-                    "invalid resource version: resourceVersion: Invalid value: \(shown): strconv.ParseUint: parsing \(shown): invalid syntax")
-            }
-            resourceVersion = number
+        try checkMatch(request.first("resourceVersionMatch") ?? "", request.first("resourceVersion") ?? "", resource)
+        do throws(APIError) { resourceVersion = try ListQuery.revision(request) } catch {
+            throw isWatch ? error : .badRequest("invalid resource version: \(error.message)")
         }
-        try checkMatch(request.first("resourceVersionMatch") ?? "", resource)
     }
 
     private static func number(_ request: APIRequest, _ name: String) throws(APIError) -> Int? {
-        guard let text = request.first(name), !text.isEmpty else { return nil }
-        guard let number = Int(text) else {
-            throw APIError.badRequest("strconv.ParseInt: parsing \(FieldError.quoted(text)): invalid syntax")
-        }
-        return number
+        try request.first(name).map { text throws(APIError) in try number(text) }
     }
 
-    private mutating func checkMatch(_ text: String, _ resource: ServedResource) throws(APIError) {
+    static func number(_ text: String) throws(APIError) -> Int {
+        if let number = Int(text) { return number }
+        let digits = text.first == "-" || text.first == "+" ? text.dropFirst() : text[...]
+        let isNumber = !digits.isEmpty && digits.utf8.allSatisfy { $0 &- 48 < 10 }
+        throw APIError.badRequest("strconv.ParseInt: parsing \(FieldError.quoted(text)): \(isNumber ? "value out of range" : "invalid syntax")")
+    }
+
+    /// The revision that a read asks for; nil for none.
+    static func revision(_ request: APIRequest) throws(APIError) -> Int64? {
+        let text = request.first("resourceVersion") ?? ""
+        if text.isEmpty { return nil }
+        if text.utf8.allSatisfy({ $0 &- 48 < 10 }), let number = Int64(text) { return number }
+        let shown = FieldError.quoted(text)
+        throw APIError(code: 500, reason: "", message: "resourceVersion: Invalid value: \(shown): strconv.ParseUint: parsing \(shown): invalid syntax")
+    }
+
+    private mutating func checkMatch(_ asked: String, _ version: String, _ resource: ServedResource) throws(APIError) {
         var errors: [FieldError] = []
+        var text = asked
         if isWatch {
-            if text.isEmpty == false {
-                if sendInitialEvents == nil {
-                    errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
-                } else if text != Match.notOlderThan.rawValue {
-                    errors.append(.notSupported("resourceVersionMatch", quoted: text, supported: [Match.notOlderThan.rawValue]))
-                }
-            } else if sendInitialEvents != nil {
+            let newest = Match.notOlderThan.rawValue
+            // A watch from the start is the list and what follows.
+            let startsWithAll = sendInitialEvents == nil && text.isEmpty && (version.isEmpty || version == "0")
+            if startsWithAll { text = newest }
+            let sends = startsWithAll ? true : sendInitialEvents
+            if sends != nil, text != newest {
                 errors.append(.forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
             }
-            if sendInitialEvents == true, !allowsBookmarks {
-                errors.append(.forbidden("allowWatchBookmarks", "allowWatchBookmarks must be set to true when sendInitialEvents is true"))
+            if !text.isEmpty {
+                if sends == nil { errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")) }
+                if text != newest { errors.append(.notSupported("resourceVersionMatch", quoted: text, supported: [newest])) }
+                if !continueToken.isEmpty { errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")) }
             }
             if !errors.isEmpty { throw ListQuery.invalid(resource, errors) }
             return
         }
-        if sendInitialEvents != nil { errors.append(.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")) }
         if !text.isEmpty {
-            if !continueToken.isEmpty {
-                errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
-            }
-            if resourceVersion == nil {
-                errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-            }
+            if version.isEmpty { errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")) }
+            if !continueToken.isEmpty { errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")) }
             match = Match(rawValue: text)
             if match == nil {
-                errors.append(.notSupported("resourceVersionMatch", quoted: text, supported: [Match.exact.rawValue, Match.notOlderThan.rawValue]))
+                errors.append(.notSupported("resourceVersionMatch", quoted: text, supported: [Match.exact.rawValue, Match.notOlderThan.rawValue, ""]))
             }
-            if match == .exact, resourceVersion == 0 {
-                errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+            if match == .exact, version == "0" {
+                errors.append(.forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
             }
         }
+        if sendInitialEvents != nil { errors.append(.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")) }
         if !errors.isEmpty { throw ListQuery.invalid(resource, errors) }
     }
 

@@ -26,7 +26,7 @@ enum RequestBody {
 
     static func syntax(_ mediaType: String, allowsProtobuf: Bool) throws(APIError) -> BodyDecoder.Syntax {
         switch mediaType {
-        case "", "application/json", "*/*": return .json
+        case "", "application/json": return .json
         case "application/yaml": return .yaml
         case "application/vnd.kubernetes.protobuf" where allowsProtobuf: return .protobuf
         default:

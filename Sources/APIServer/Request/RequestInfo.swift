@@ -71,8 +71,6 @@ package struct RequestInfo: Sendable, Equatable {
             if let selector = query("fieldSelector"), let only = RequestInfo.singleName(selector) { name = only }
         } else if name.isEmpty, verb == "delete" {
             verb = "deletecollection"
-        } else if verb == "get", wantsWatch, subresource.isEmpty {
-            verb = "watch"
         }
     }
 

@@ -1,6 +1,8 @@
+import Core
 package import Machinery
 import Schema
 import Store
+import Transport
 package import Tree
 
 /// `scale`: the number of replicas of anything that has some, as an `autoscaling/v1` Scale.
@@ -23,6 +25,8 @@ package struct ScaleSubresource: SubresourceHandler {
             context.fieldsThrough = "scale"
             // Admission sees the Scale, below.
             context.isAdmitted = true
+            context.isApply = info.verb == "patch" && RequestBody.isApply(request.http.headers["content-type"])
+            if context.isApply, (request.first("fieldManager") ?? "").isEmpty { throw WriteOptions.invalid(.required("fieldManager", "is required for apply patch")) }
             let make = try await change(request, resource, server, context)
             let admission = server.parts.writer.admission
             let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { [context] current throws(APIError) in
@@ -35,6 +39,7 @@ package struct ScaleSubresource: SubresourceHandler {
                 try await admission.validate(request)
                 let scale = request.object
                 try ScaleSubresource.check(scale, current, resource)
+                if context.isApply { return try ScaleSubresource.applied(scale, to: current, resource, context, now: server.parts.writer.time.now()) }
                 var object = current
                 let path = ScaleSubresource.steps(resource.resource.subresource("scale")?.scalePaths?.specReplicas ?? ".spec.replicas")
                 ScaleSubresource.set(&object, path[...], .int(scale["spec"]["replicas"].int ?? 0))
@@ -50,6 +55,18 @@ package struct ScaleSubresource: SubresourceHandler {
             server.respond(request, body: try rendering.object(ScaleSubresource.scale(of: object, resource)), rendering)
         default: throw APIError.methodNotAllowed
         }
+    }
+
+    /// The number of replicas as the manager's own, where nobody else says another.
+    private static func applied(
+        _ scale: Node, to current: Node, _ resource: ServedResource, _ context: WriteContext, now: Timestamp
+    ) throws(APIError) -> Node {
+        var configuration = patch(scale["spec"]["replicas"].int ?? 0, resource)
+        configuration["kind"] = .string(resource.kind)
+        configuration["apiVersion"] = .string(resource.resource.gvk.apiVersion)
+        configuration["metadata"] = ["name": .string(current.name), "namespace": .string(current.namespace)]
+        let ownership = FieldOwnership(resource, subresource: "scale", now: now)
+        return try ownership.apply(configuration, to: current, by: context.options.fieldManager, force: context.options.force ?? false)
     }
 
     /// `.spec.replicas` as its steps.

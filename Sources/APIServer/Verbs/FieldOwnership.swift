@@ -27,7 +27,8 @@ struct FieldOwnership {
     private static func ignored(_ resource: ServedResource, _ subresource: String) -> [String] {
         switch subresource {
         case "status":
-            return resource.graph.fields(of: resource.resource.message).map(\.name).filter { !["kind", "apiVersion", "metadata", "status"].contains($0) }
+            let written: Set<String> = resource.isCustom ? ["kind", "apiVersion", "status"] : ["kind", "apiVersion", "metadata", "status"]
+            return resource.graph.fields(of: resource.resource.message).map(\.name).filter { !written.contains($0) }
         default: return resource.resource.subresource("status") == nil ? [] : ["status"]
         }
     }

@@ -13,7 +13,7 @@ struct ListVerb: Sendable {
 
     func page(_ resource: ServedResource, namespace: String, _ query: ListQuery) throws(APIError) -> Page {
         let namespace: String? = namespace.isEmpty ? nil : namespace
-        let position = try start(query, resource)
+        let position = try start(query, namespace)
         let snapshot: Snapshot
         do { snapshot = try store.snapshot(of: resource.collection, at: position.revision) } catch {
             throw ListVerb.failure(error, query, asked: position.revision, resource)
@@ -72,12 +72,12 @@ struct ListVerb: Sendable {
         ContinueToken(revision: revision, start: last.namespace.isEmpty ? last.name : "\(last.namespace)/\(last.name)").description
     }
 
-    private static func position(_ token: ContinueToken, _ resource: ServedResource) -> ListPosition {
+    private static func position(_ token: ContinueToken, _ namespace: String?) -> ListPosition {
         let parts = token.start.split(separator: "/", maxSplits: 1).map(String.init)
-        return parts.count == 2 ? ListPosition(namespace: parts[0], name: parts[1]) : ListPosition(namespace: "", name: token.start)
+        return parts.count == 2 ? ListPosition(namespace: parts[0], name: parts[1]) : ListPosition(namespace: namespace ?? "", name: token.start)
     }
 
-    private func start(_ query: ListQuery, _ resource: ServedResource) throws(APIError) -> (revision: Int64?, after: ListPosition?) {
+    private func start(_ query: ListQuery, _ namespace: String?) throws(APIError) -> (revision: Int64?, after: ListPosition?) {
         guard query.continueToken.isEmpty else {
             if let version = query.resourceVersion, version != 0 {
                 throw APIError.badRequest("specifying resource version is not allowed when using continue")
@@ -85,7 +85,7 @@ struct ListVerb: Sendable {
             let token: ContinueToken
             do { token = try ContinueToken(parsing: query.continueToken) } catch { throw APIError.badRequest("invalid continue token: \(error.message)") }
             // A revision of -1 asks for the rest as it is now.
-            return (token.revision < 0 ? nil : token.revision, ListVerb.position(token, resource))
+            return (token.revision < 0 ? nil : token.revision, ListVerb.position(token, namespace))
         }
         guard let version = query.resourceVersion, version > 0 else { return (nil, nil) }
         if query.match == .exact { return (version, nil) }

@@ -25,20 +25,19 @@ package struct DeletionOptions: Sendable {
         return out
     }
 
-    /// `body` is a decoded `DeleteOptions`, or null.
+    /// `body` is a decoded `DeleteOptions`; only where there is none the query counts.
     init(_ body: Node, query: (String) -> String?) throws(APIError) {
+        let hasBody = !body.isNull
+        func asked(_ name: String) -> String? { hasBody ? nil : query(name) }
         gracePeriodSeconds = body["gracePeriodSeconds"].int
-        if let text = query("gracePeriodSeconds"), !text.isEmpty {
-            guard let seconds = Int64(text) else { throw APIError.badRequest("invalid value for gracePeriodSeconds: \(FieldError.quoted(text))") }
-            gracePeriodSeconds = seconds
-        }
-        uid = body["preconditions"]["uid"].string
-        resourceVersion = body["preconditions"]["resourceVersion"].string
-        let policy = body["propagationPolicy"].string ?? query("propagationPolicy").flatMap { $0.isEmpty ? nil : $0 }
-        let orphan = body["orphanDependents"].bool ?? query("orphanDependents").map { $0 != "false" && $0 != "0" }
+        if let text = asked("gracePeriodSeconds") { gracePeriodSeconds = Int64(try ListQuery.number(text)) }
+        uid = body["preconditions"]["uid"].string ?? asked("uid")
+        resourceVersion = body["preconditions"]["resourceVersion"].string ?? asked("resourceVersion")
+        let policy = body["propagationPolicy"].string ?? asked("propagationPolicy")
+        let orphan = body["orphanDependents"].bool ?? asked("orphanDependents").map { $0.lowercased() != "false" && $0 != "0" }
         var errors: [FieldError] = []
-        if policy != nil, orphan != nil {
-            errors.append(.invalid("propagationPolicy", quoted: policy ?? "", "orphanDependents and deletionPropagation cannot be both set"))
+        if let policy, orphan != nil {
+            errors.append(.invalid("propagationPolicy", quoted: policy, "orphanDependents and deletionPropagation cannot be both set"))
         }
         if let policy {
             propagation = Propagation(rawValue: policy)
@@ -46,6 +45,7 @@ package struct DeletionOptions: Sendable {
         } else if let orphan {
             propagation = orphan ? .orphan : .background
         }
+        if hasBody { errors += WriteOptions.dryRunErrors(body["dryRun"].stringList) }
         if let seconds = gracePeriodSeconds, seconds < 0 { gracePeriodSeconds = 1 }
         if !errors.isEmpty { throw APIError.invalid(kind: "DeleteOptions", group: "meta.k8s.io", name: "", errors: errors) }
     }
@@ -58,7 +58,7 @@ extension ObjectWriter {
         case gone(Record)
         /// Marked: grace, finalizers or dependents hold it.
         case marked(Record)
-        case unsaved(Node)
+        case unsaved(Node, isGone: Bool)
     }
 
     package func delete(
@@ -99,7 +99,7 @@ extension ObjectWriter {
         var object = old
         let changed = mark(&object, old: old, options, strategy.traits)
         let finished = ObjectMetadata.isFinished(object, strategy.traits)
-        if context.options.isDryRun { return .unsaved(finished ? old : object) }
+        if context.options.isDryRun { return .unsaved(finished ? old : object, isGone: finished) }
         if !finished, !changed { return .marked(record) }
         do {
             if finished {

@@ -100,10 +100,10 @@ package final class ObjectWriter: Sendable {
         let reservation = try stage?.reserve(&object, old: nil, dryRun: context.options.isDryRun)
         do throws(APIError) {
             try checks.validate(object, resource, strategy, warn: context.warn)
+            for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
             try ObjectMetadata.checkUnversioned(&object)
-            for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             if context.options.isDryRun {
                 _ = try charge?.commands(for: request)
                 reservation?.cancel()
@@ -156,11 +156,12 @@ package final class ObjectWriter: Sendable {
         let old = try await served(record, resource)
         var object = try await change(old)
         try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits)
-        prepareUpdate(&object, old: old, resource, strategy, subresource)
+        // Before the strategy: what it carries over is nobody's.
         let through = context.fieldsThrough ?? subresource
         if !context.isApply, FieldOwnership.tracks(through) {
             try await FieldOwnership(resource, subresource: through, now: time.now()).recordAcross(&object, old: old, by: context.options.fieldManager)
         }
+        prepareUpdate(&object, old: old, resource, strategy, subresource)
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
             user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)
@@ -176,9 +177,9 @@ package final class ObjectWriter: Sendable {
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
             try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource, warn: context.warn)
+            for warning in strategy.warnings(object, old: old) { context.warn(warning) }
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
-            for warning in strategy.warnings(object, old: old) { context.warn(warning) }
             if context.options.isDryRun || ObjectMetadata.isSame(object, old) {
                 if context.options.isDryRun { _ = try charge?.commands(for: request) }
                 reservation?.cancel()

@@ -80,19 +80,8 @@ struct PatchVerb: Sendable {
 
     /// What upstream says of a patch whose outcome is no such object: the outcome, or for a strategic patch the patch, and why.
     func refusal(_ patched: Node, _ why: String) -> APIError {
-        let shown = kind == .strategic ? PatchVerb.goText(patch) : patched.jsonText
+        let shown = kind == .strategic ? patch.goText : patched.jsonText
         return .invalid(kind: "", name: "", errors: [.invalid("patch", quoted: shown, why)])
-    }
-
-    /// Go's `%v` of decoded JSON.
-    private static func goText(_ node: Node) -> String {
-        switch node {
-        case .map(let fields): "map[" + fields.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }.map { "\($0.0):\(goText($0.1))" }.joined(separator: " ") + "]"
-        case .list(let items): "[" + items.map(goText).joined(separator: " ") + "]"
-        case .null: "<nil>"
-        case .string(let text): text
-        default: node.jsonText
-        }
     }
 
     static func accepted(_ strategic: Bool) -> [String] {

@@ -52,15 +52,20 @@ package struct ManagedFields: Sendable, Equatable {
 
     package subscript(_ manager: Manager) -> FieldSet? { entries.first { $0.manager == manager }?.fields }
 
-    mutating func set(_ manager: Manager, _ fields: FieldSet, now: Timestamp) {
+    /// Keeps the time of an entry that is there.
+    mutating func set(_ manager: Manager, _ fields: FieldSet, at time: Timestamp?) {
         if let at = entries.firstIndex(where: { $0.manager == manager }) {
-            if entries[at].fields != fields { entries[at].time = now.rfc3339 }
             entries[at].fields = fields
             entries[at].manager = manager
         } else {
-            entries.append(Entry(manager: manager, time: now.rfc3339, fields: fields))
+            entries.append(Entry(manager: manager, time: time?.rfc3339, fields: fields))
         }
         entries.removeAll { $0.fields.isEmpty }
+    }
+
+    /// A manager changed something now.
+    mutating func touch(_ manager: Manager, _ now: Timestamp) {
+        for at in entries.indices where entries[at].manager == manager { entries[at].time = now.rfc3339 }
     }
 
     /// All that anyone owns.

@@ -49,7 +49,8 @@ package struct ServerSideApply {
         let difference = walk.difference(base(live), bare(new), type)
         release(difference.modified.union(difference.added), difference.removed, from: &managed, except: manager)
         let own = (managed[manager] ?? FieldSet()).subtracting(difference.removed).union(difference.modified).union(difference.added)
-        managed.set(manager, owned(own), now: now)
+        managed.set(manager, owned(own), at: nil)
+        if !owned(difference.modified.union(difference.added)).isEmpty { managed.touch(manager, now) }
         managed.cap()
         return managed.entries.isEmpty ? .null : managed.node
     }
@@ -74,17 +75,19 @@ package struct ServerSideApply {
         if managed.entries.isEmpty, !live.isNull, !tracksElsewhere {
             // What is there already belongs to whoever wrote it before anyone applied.
             let before = ManagedFields.Manager(name: "before-first-apply", operation: "Update", apiVersion: live["apiVersion"].string ?? "")
-            managed.set(before, owned(walk.difference(canonical.zero(of: id), bare(live), type).added), now: now)
+            managed.set(before, owned(walk.difference(canonical.zero(of: id), bare(live), type).added), at: nil)
         }
         let last = managed[manager] ?? FieldSet()
         let wanted = owned(walk.fields(of: bare(config), type))
         let current = live.isNull ? Node.emptyMap : bare(live)
         var merged = walk.merge(current, without(ignored, bare(config)), type)
-        managed.set(manager, wanted, now: now)
+        managed.set(manager, wanted, at: nil)
         merged = walk.prune(merged, last, kept: managed.all, type)
         let difference = walk.difference(base(live), merged, type)
         let changed = owned(difference.modified.union(difference.added))
         if !force { try refuseConflicts(changed.subtracting(inherited(live, by: manager)), managed, manager) }
+        // What only says again what is there is no change, and leaves no time.
+        if !(difference.added.isEmpty && difference.modified.isEmpty && difference.removed.isEmpty) { managed.touch(manager, now) }
         release(changed, difference.removed, from: &managed, except: manager)
         managed.cap()
         keepLastApplied(&merged, config, by: manager)
@@ -120,10 +123,7 @@ package struct ServerSideApply {
     private func describe(_ entry: ManagedFields.Entry) -> String {
         var out = FieldError.quoted(entry.manager.name)
         if !entry.manager.subresource.isEmpty { out += " with subresource \(FieldError.quoted(entry.manager.subresource))" }
-        if !entry.manager.isApplier {
-            out += " using \(entry.manager.apiVersion)"
-            if let time = entry.time { out += " at \(time)" }
-        }
+        if !entry.manager.isApplier { out += " using \(entry.manager.apiVersion)" }
         return out
     }
 

@@ -104,7 +104,8 @@ package struct QueryItem: Sendable, Equatable {
     }
 
     package static func parse(_ query: String) -> [QueryItem] {
-        query.utf8.split(separator: 0x26).map { part in
+        // Go leaves out what has a bare semicolon.
+        query.utf8.split(separator: 0x26).filter { !$0.contains(0x3B) }.map { part in
             if let equals = part.firstIndex(of: 0x3D) {
                 QueryItem(PercentEncoding.decode(part[..<equals], plusIsSpace: true), PercentEncoding.decode(part[part.index(after: equals)...], plusIsSpace: true))
             } else {

@@ -57,7 +57,10 @@ extension Answer {
         case ("resourceVersion", .string(let text)): return .string(text.isEmpty || text == "0" ? text : "VERSION")
         case ("continue", .string(let text)): return .string(text.isEmpty ? "" : "TOKEN")
         case ("token", .string): return "TOKEN"
-        case ("remainingItemCount", _): return value
+        // Where the server listens.
+        case ("serverAddress", .string): return "ADDRESS"
+        case ("targetPort", .int(let port)) where port > 10_000: return "PORT"
+        case ("columnDefinitions", _): return undescribed(value)
         case ("cells", .list(let cells)):
             return .list(cells.map { cell in cell.string.flatMap { try? age.wholeMatch(in: $0) } == nil ? plainScript(cell) : "AGE" })
         case ("name", .string(let text)):
@@ -73,7 +76,8 @@ extension Answer {
     func forgetting(_ variables: [String: String]) -> Answer {
         guard let message else { return self }
         var fields = body.fields
-        var text = message.replacing(Self.current) { match in String(match.output.prefix { $0 != ":" }) + ": N" }
+        let revisionless = message.replacing(/in record \(\d+\)/, with: "in record (N)").replacing(/\\?"resourceVersion\\?":\\?"\d+\\?"/, with: "VERSION")
+        var text = revisionless.replacing(Self.current) { match in String(match.output.prefix { $0 != ":" }) + ": N" }
         for (name, value) in variables where value.utf8.count > 1 { text = text.replacing(value, with: "${\(name)}") }
         fields["message"] = .string(text)
         return Answer(code: code, warnings: warnings, headers: headers, plain: .map(fields))
@@ -87,6 +91,7 @@ extension Answer {
         case .map(let fields):
             var out = Fields()
             for (key, value) in fields where key != "description" || value.string == nil { out.appendUnique(key, undescribed(value)) }
+            out.sortByKey()
             return .map(out)
         case .list(let items): return .list(items.map(undescribed))
         default: return node

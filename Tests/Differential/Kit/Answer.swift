@@ -28,14 +28,15 @@ package struct Answer: Sendable, Equatable {
     nonisolated(unsafe) private static let identifier = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/
 
     /// Fields that no two servers have alike. Who wrote what is tested elsewhere.
-    private static let volatile: Set<String> = ["uid", "creationTimestamp", "resourceVersion", "lastPhaseTransitionTime"]
+    private static let volatile: Set<String> = ["uid", "creationTimestamp", "resourceVersion", "lastPhaseTransitionTime", "lastTransitionTime"]
 
     private static func plain(_ node: Node) -> Node {
         switch node {
         case .map(let fields):
             var out = Fields()
             for (key, value) in fields where key != "managedFields" {
-                out.appendUnique(key, volatile.contains(key) && value.string != nil ? "volatile" : plain(value))
+                let isGenerated = key == "name" && fields["generateName"]?.string.map { value.string?.hasPrefix($0) ?? false } ?? false
+                out.appendUnique(key, isGenerated || volatile.contains(key) && value.string != nil ? "volatile" : plain(value))
             }
             out.sortByKey()
             return .map(out)

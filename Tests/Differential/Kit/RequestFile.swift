@@ -80,10 +80,15 @@ package enum RequestFile {
             for (name, deeds) in cases { out.append(request(name, try Self.changed(base, deeds))) }
             guard isSwept else { return out }
             for deed in Sweep.mutations(of: base) {
-                let shown = deed.count > 120 ? String(deed.prefix(100)) + "…" : deed
-                out.append(request(shown, try Self.changed(base, deed), isSwept: true))
+                out.append(request(Self.shown(deed), try Self.changed(base, deed), isSwept: true))
             }
             return out
+        }
+
+        /// With its whole path, which tells it from the others.
+        private static func shown(_ deed: String) -> String {
+            guard deed.count > 120, let sign = deed.firstIndex(of: "=") else { return deed }
+            return deed[...sign] + deed[deed.index(after: sign)...].prefix(20) + "…"
         }
 
         private static func changed(_ base: Node, _ deeds: String) throws -> Node {
