@@ -32,6 +32,7 @@ package final class NodeEmulation: Sendable {
         var agenda = Agenda<Item>()
         var addresses = FakeAddresses()
         var underWay = 0
+        var hasRung = false
         /// What was due again while it was being done.
         var busy: Set<Item> = []
         var again: Set<Item> = []
@@ -139,17 +140,21 @@ package final class NodeEmulation: Sendable {
             var alarm: Timestamp?
             while !Task.isCancelled {
                 let now = time.now()
-                let (due, next) = state.withLock { state -> ([Item], Timestamp?) in
+                let (due, next, hasRung) = state.withLock { state -> ([Item], Timestamp?, Bool) in
+                    defer { state.hasRung = false }
                     let due = state.agenda.take(options.parallelism - state.underWay, now: now)
                     state.underWay += due.count
                     state.busy.formUnion(due)
-                    return (due, state.underWay < options.parallelism ? state.agenda.nextTime() : nil)
+                    return (due, state.underWay < options.parallelism ? state.agenda.nextTime() : nil, state.hasRung)
                 }
+                if hasRung { alarm = nil }
                 for item in due { group.addTask { await self.work(item) } }
-                if let next, alarm.map({ $0 <= now || $0 > next }) ?? true {
+                if let next, alarm.map({ $0 > next }) ?? true {
                     alarm = next
                     group.addTask {
                         try? await self.time.sleep(for: max(next - now, .milliseconds(1)))
+                        // By the clock of the day the time may not have come yet.
+                        self.state.withLock { $0.hasRung = true }
                         self.wake.yield()
                     }
                 }

@@ -14,6 +14,7 @@ package final class SchedulerService: Sendable {
         case unbound(PodInfo)
         case lost(PodInfo)
         case question(ObjectKey, CheckedContinuation<Node?, Never>)
+        case rang
     }
 
     let view: ClusterView
@@ -61,14 +62,14 @@ package final class SchedulerService: Sendable {
             var signals = wakes.makeAsyncIterator()
             var alarm: Timestamp?
             while !Task.isCancelled {
-                hear(&core)
+                if hear(&core) { alarm = nil }
                 let now = time.now()
                 // As many as may be committed together; more would only wait, and pile up.
                 let decision = underWay.load(ordering: .relaxed) < SchedulerService.mostUnderWay ? core.next(now: now) : nil
                 if let decision {
                     await carryOut(decision, &core, &group)
                 } else {
-                    if let next = core.nextTime, alarm.map({ $0 <= now || $0 > next }) ?? true {
+                    if let next = core.nextTime, alarm.map({ $0 > next }) ?? true {
                         alarm = next
                         group.addTask { await self.ring(after: next - now) }
                     }
@@ -104,18 +105,22 @@ package final class SchedulerService: Sendable {
 
     private func ring(after delay: Duration) async {
         try? await time.sleep(for: max(delay, .milliseconds(1)))
-        wake.yield()
+        // It says so itself: by the clock of the day the time may not have come yet.
+        tell(.rang)
     }
 
-    private func hear(_ core: inout SchedulerCore) {
+    /// Whether an alarm rang.
+    private func hear(_ core: inout SchedulerCore) -> Bool {
         let news = inbox.withLock { inbox in
             let news = inbox
             inbox.removeAll()
             return news
         }
         let now = time.now()
+        var hasRung = false
         for item in news {
             switch item {
+            case .rang: hasRung = true
             case .change(let change): core.observe(change.resource, change.key, old: change.old, new: change.new, now: now)
             case .unbound(let pod): core.unbind(pod, now: now)
             case .lost(let pod): core.forget(pod, now: now)
@@ -123,6 +128,7 @@ package final class SchedulerService: Sendable {
                 answer.resume(returning: view.get(.pods, key).map { core.explain(PodInfo($0), now: now) })
             }
         }
+        return hasRung
     }
 
     // MARK: - Binding
@@ -148,7 +154,7 @@ package final class SchedulerService: Sendable {
             let isPending = current?.uid == pod.uid && current?["spec"]["nodeName"].isEmpty == true && current?.isBeingDeleted == false
             tell(isPending ? .unbound(pod) : .lost(pod))
         } catch {
-            if error is CancellationError { return }
+            if Task.isCancelled { return }
             await unbindDevices(binding)
             log.warning("binding failed", metadata: ["pod": "\(pod.key)", "error": "\(error)"])
             await tellPod(pod, "\(error)", reason: "SchedulerError")

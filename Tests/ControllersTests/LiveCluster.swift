@@ -17,6 +17,7 @@ final class LiveCluster: Sendable {
     let store: Store
     let client: InProcessClient
     let view: ClusterView
+    private let scheduling = Mutex<SchedulerService?>(nil)
 
     private init() throws {
         store = try Store(.memory)
@@ -44,6 +45,7 @@ final class LiveCluster: Sendable {
         let controllers = ControllerSet(view: cluster.view, options)
         let recorder = EventRecorder(client: cluster.client, component: "default-scheduler")
         let scheduler = SchedulerService(view: cluster.view, recorder: recorder)
+        cluster.scheduling.withLock { $0 = scheduler }
         let agent = NodeAgent(view: cluster.view)
         _ = try await cluster.client.create(.namespaces, namespace: "", ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "default"]])
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -71,13 +73,20 @@ final class LiveCluster: Sendable {
         _ = try await client.update(.nodes, made, subresource: "status")
     }
 
+    /// What the scheduler says of the first pod without a node, if any.
+    private func unplaced() async -> String {
+        let pods = view.read { $0[.pods].objects.values.filter { $0["spec"]["nodeName"].isEmpty } }
+        guard let pod = pods.first, let scheduler = scheduling.withLock({ $0 }) else { return "all pods have a node" }
+        return "\(pods.count) pods without a node, of one \(await scheduler.explain(ObjectKey(pod.namespace, pod.name))?.jsonText ?? "nothing is known")"
+    }
+
     func until(_ what: String, _ condition: @Sendable () -> Bool) async throws {
         // Far beyond what a busy machine needs: only a defect reaches the end.
         for _ in 0..<60_000 {
             if condition() { return }
             try await Task.sleep(for: .milliseconds(5))
         }
-        Issue.record("never: \(what)")
+        Issue.record("never: \(what); \(await unplaced())")
         throw CancellationError()
     }
 }
