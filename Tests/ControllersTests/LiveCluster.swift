@@ -34,6 +34,8 @@ final class LiveCluster: Sendable {
         let resources = Graph.builtIn.resources
         var options = ControllerSet.Options()
         options.caPEM = "-----BEGIN CERTIFICATE-----"
+        // Nobody sends heartbeats here, however long a test takes.
+        options.nodeGrace = .seconds(86400)
         options.deletable = {
             var seen: Set<String> = []
             return resources.filter { ["list", "watch", "delete"].allSatisfy($0.verbs.contains) && seen.insert("\($0.group)/\($0.name)").inserted }
