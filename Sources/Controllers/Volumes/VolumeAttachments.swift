@@ -76,10 +76,11 @@ package struct VolumeAttachments: Controller {
         var attached: [Node] = []
         for attachment in there {
             let name = attachment["spec"]["source"]["persistentVolumeName"].string ?? ""
-            let unique = unique(state.get(.persistentVolumes, "", name), attachment["spec"]["attacher"].string ?? "", name)
+            let volume = state.get(.persistentVolumes, "", name)
+            let unique = unique(volume, attachment["spec"]["attacher"].string ?? "", name)
             let isWanted = wanted[attachment.name] != nil
             // What a pod has mounted still is not taken from under it.
-            if !isWanted, !attachment.isBeingDeleted, node == nil || !inUse.contains(unique) {
+            if !isWanted, isOwn(attachment, volume), !attachment.isBeingDeleted, node == nil || !inUse.contains(unique) {
                 plan.actions.append(.delete(.volumeAttachments, ObjectKey("", attachment.name), DeleteOptions(uid: attachment.uid)))
             } else if attachment["status"]["attached"].bool == true, !attachment.isBeingDeleted {
                 attached.append(["name": .string(unique), "devicePath": ""])
@@ -99,6 +100,16 @@ package struct VolumeAttachments: Controller {
         ]
     }
 
+    /// What others made is theirs. Ours are told by the name; of a volume that is gone, by the look of it.
+    private func isOwn(_ attachment: Node, _ volume: Node?) -> Bool {
+        guard let handle = volume?["spec"]["csi"]["volumeHandle"].string else { return attachment.name.hasPrefix("csi-") && attachment.name.utf8.count == 68 }
+        let spec = attachment["spec"]
+        return attachment.name == ownName(handle, spec["attacher"].string ?? "", spec["nodeName"].string ?? "")
+    }
+
+    /// Upstream's, so that its drivers find them.
+    private func ownName(_ handle: String, _ driver: String, _ node: String) -> String { "csi-" + digest(handle + driver + node) }
+
     /// By the name of the attachment. Drivers that say that they need none have none.
     private func wanted(_ node: String, _ state: borrowing ClusterState) -> [String: Wanted] {
         var out: [String: Wanted] = [:]
@@ -109,7 +120,7 @@ package struct VolumeAttachments: Controller {
                     state.get(.csiDrivers, "", driver)?["spec"]["attachRequired"].bool ?? true
                 else { continue }
                 let handle = volume["spec"]["csi"]["volumeHandle"].string ?? ""
-                let name = "csi-" + digest(handle + driver + node)
+                let name = ownName(handle, driver, node)
                 out[name] = Wanted(attachment: name, driver: driver, volume: volumeName, unique: unique(volume, driver, volumeName))
             }
         }
