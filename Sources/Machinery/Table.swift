@@ -40,7 +40,7 @@ package struct Table: Sendable {
     package func row(_ object: Node, _ include: Include, now: Timestamp) -> Node {
         var out: Node = ["cells": .list(padded(cells?.cells(object, now: now) ?? genericCells(object)))]
         switch include {
-        case .none: break
+        case .none: out.setNull("object")
         case .object: out["object"] = object
         case .metadata:
             out["object"] = ["kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]]

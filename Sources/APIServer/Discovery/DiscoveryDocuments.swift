@@ -59,9 +59,7 @@ final class DiscoveryDocuments: Sendable {
                         "freshness": "Current",
                     ]
                 }
-                var metadata: Node = ["creationTimestamp": .null]
-                if !group.name.isEmpty { metadata["name"] = .string(group.name) }
-                metadata.setNull("creationTimestamp")
+                let metadata: Node = group.name.isEmpty ? [:] : ["name": .string(group.name)]
                 return ["metadata": metadata, "versions": .list(versions)]
             }
             return ["kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": [:], "items": .list(items)]

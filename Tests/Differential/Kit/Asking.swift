@@ -7,9 +7,12 @@ package struct Asking: Sendable {
 
     private let kind: Kind
     package let answersPath: String
+    /// Of what is asked by the thousand only digests are kept.
+    private let isBrief: Bool
 
     package init(_ file: String) throws {
         let isLifecycle = file.hasPrefix("lifecycle:")
+        isBrief = isLifecycle
         let path = isLifecycle ? String(file.dropFirst("lifecycle:".count)) : file
         if isLifecycle {
             kind = .script(try Lifecycle.read(path))
@@ -35,7 +38,7 @@ package struct Asking: Sendable {
             case .sweep(let requests): Set(requests.filter(\.isSwept).map(\.name))
             case .script: []
             }
-        let lines = try await answers(server).map { AnswerFile.line($0.name, $0.answer, isSwept: swept.contains($0.name)) }
+        let lines = try await answers(server).map { AnswerFile.line($0.name, $0.answer, isSwept: isBrief || swept.contains($0.name)) }
         try FileSystem.writeAtomically(answersPath, Array((lines.joined(separator: "\n") + "\n").utf8), mode: 0o644)
     }
 
