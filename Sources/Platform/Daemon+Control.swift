@@ -27,6 +27,7 @@ extension Daemon: ControlledCluster {
     }
 
     package func waitUntilReady(_ progress: @escaping @Sendable (String) -> Void) async throws {
+        guard settings.nodes > 0 else { return }
         progress("waiting for \(settings.nodes) node\(settings.nodes == 1 ? "" : "s") to be Ready")
         await view.reached(1, .nodes)
         let (changes, change) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))

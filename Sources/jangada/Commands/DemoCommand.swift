@@ -39,6 +39,9 @@ struct DemoCommand: AsyncParsableCommand {
             up.cluster = cluster
             try await up.start(quiet: true)
         }
+        if try await cluster.control.get("/v1/status")["nodes"].list.isEmpty {
+            throw CommandFailure("the cluster has no node to run pods on", hint: "Give it one: \(cluster.command("down")) && \(cluster.command("up")) --nodes 1")
+        }
         let story = DemoStory(
             cluster: cluster, control: cluster.control, client: try client(), images: images, killsDaemon: killDaemon, timeline: timeline)
         let counts = try await story.play()
