@@ -74,6 +74,21 @@ struct RawSocket {
 
     func send(_ text: String) { _ = text.withCString { Glibc.write(descriptor, $0, strlen($0)) } }
 
+    /// Sends that many zeros; returns how many the other side let in.
+    func send(zeros count: Int) async -> Int {
+        let descriptor = descriptor
+        return (try? await NIOThreadPool.singleton.runIfActive {
+            let piece = [UInt8](repeating: 0, count: 1 << 16)
+            var sent = 0
+            while sent < count {
+                let written = Glibc.send(descriptor, piece, min(piece.count, count - sent), Int32(MSG_NOSIGNAL))
+                if written <= 0 { break }
+                sent += written
+            }
+            return sent
+        }) ?? 0
+    }
+
     /// Reads until the other side closes, `stop` has come, or five seconds have passed.
     func read(until stop: String? = nil) async -> String {
         // Not on the pool of Swift's tasks: the server under test may need its threads.

@@ -45,6 +45,18 @@ import Testing
         }
     }
 
+    /// Where the server closed on a body that nobody wants, the kernel would reset the connection and the answer be lost.
+    @Test func whoeverSendsALongBodyNobodyWantsStillReadsTheAnswer() async throws {
+        try await withServer { $0.respond(status: 507, body: bytes("full")) } _: { _, endpoint in
+            let socket = try RawSocket(port: endpoint.port)
+            defer { socket.close() }
+            let length = 32 << 20
+            socket.send("PUT /no HTTP/1.1\r\nHost: x\r\nContent-Length: \(length)\r\n\r\n")
+            #expect(await socket.send(zeros: length) == length)
+            #expect(await socket.read().hasPrefix("HTTP/1.1 507"))
+        }
+    }
+
     @Test(arguments: ["GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", "\u{1}\u{2}\u{3}\r\n\r\n"])
     func malformedRequestsAreAnsweredAndEndTheConnection(request: String) async throws {
         let reached = Mutex(0)

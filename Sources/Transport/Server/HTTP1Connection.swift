@@ -38,6 +38,8 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         var deadline: NIODeadline?
         /// Bytes of an unwanted body that were dropped so far.
         var dropped = 0
+        /// The answer is out, and the rest of the body is only read to be dropped.
+        var lingers = false
     }
 
     static let window = 256 * 1024
@@ -158,6 +160,7 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         state.sentHead = false
         state.dropped = 0
         state.deadline = nil
+        state.lingers = false
         httpMinor = head.minorVersion
         started = false
         if head.minorVersion == 1, head.framing != .none, HTTPHeaders.equal(head.headers["expect"] ?? "", "100-continue") {
@@ -179,7 +182,6 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         } else {
             exchange.received(data)
         }
-        if state.responseDone && !state.keepAlive { finishExchange() }
     }
 
     private func requestEnded() {
@@ -224,11 +226,13 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Both sides are through: the next request, or the end of the connection.
     func finishExchange() {
         guard let context, let exchange = state.exchange, state.responseDone else { return }
-        // An unread rest of the body is skipped where it is short, or the next request would be lost in it.
-        if !state.requestDone, state.keepAlive, !exchange.inbound.expectsContinue {
+        // An unread rest of the body is read on and dropped: the next request comes after a short one, and a long one's sender
+        // shall see the answer. Closing on unread bytes resets the connection, and the answer goes with it.
+        if !state.requestDone, !exchange.inbound.expectsContinue, state.keepAlive || !isHTTP10, !state.draining {
             exchange.closed(.closed)
             _ = exchange.dropInbound()
-            if state.deadline == nil { setDeadline(server.limits.head) }
+            if !state.lingers { setDeadline(state.keepAlive ? server.limits.head : server.limits.linger) }
+            state.lingers = true
             demand()
             return
         }
@@ -277,7 +281,7 @@ extension HTTP1Connection: ServerConnection {
     func drain() {
         loopContext.loop.execute {
             self.state.draining = true
-            if self.state.exchange == nil, self.hijacked == nil { self.context?.end() }
+            if self.state.exchange == nil || self.state.lingers, self.hijacked == nil { self.context?.end() }
         }
     }
 

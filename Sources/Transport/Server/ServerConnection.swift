@@ -7,6 +7,8 @@ package struct HTTPServerLimits: Sendable {
     package var idle: Duration = .seconds(90)
     /// A request's head must be whole this long after the connection opened or the request before it ended.
     package var head: Duration = .seconds(32)
+    /// How long the rest of a long body is read after its answer, so that the sender gets to the answer.
+    package var linger: Duration = .seconds(30)
     /// Simultaneous requests of one HTTP/2 connection; client-go opens another connection when it reaches them.
     package var streams = 1000
     /// Body bytes that one HTTP/2 stream may send ahead of its handler.
