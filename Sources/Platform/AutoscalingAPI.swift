@@ -16,23 +16,14 @@ struct AutoscalingAPI: ScalingSource {
     /// The PodMetrics of a namespace.
     let metrics: @Sendable (String) async throws -> [Node]
 
-    private func target(_ apiVersion: String, _ kind: String) throws(APIError) -> ServedResource {
-        guard let resource = catalog.resource(of: GroupVersionKind(apiVersion: apiVersion, kind: kind) ?? GroupVersionKind(group: "", version: "v1", kind: kind)),
-            resource.resource.subresource("scale") != nil
-        else {
-            throw APIError.badRequest("no matches for kind \"\(kind)\" in group \"\(apiVersion.split(separator: "/").dropLast().joined())\"")
-        }
-        return resource
-    }
+    private var targets: ScaleTargets { ScaleTargets(catalog: catalog, client: client) }
 
     func scale(apiVersion: String, kind: String, namespace: String, name: String) async throws -> Node {
-        let resource = try target(apiVersion, kind)
-        return ScaleSubresource.scale(of: try await client.get(resource.gvr, ObjectKey(namespace, name)), resource)
+        try await targets.scale(apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
     }
 
     func setReplicas(_ replicas: Int64, apiVersion: String, kind: String, namespace: String, name: String) async throws {
-        let resource = try target(apiVersion, kind)
-        _ = try await client.patch(resource.gvr, ObjectKey(namespace, name), .merge, ScaleSubresource.patch(replicas, resource), subresource: nil)
+        try await targets.setReplicas(replicas, apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
     }
 
     func podMetrics(namespace: String) async throws -> [Node] { try await metrics(namespace) }

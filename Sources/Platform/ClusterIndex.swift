@@ -48,12 +48,13 @@ package enum ClusterIndex {
         }
     }
 
-    /// Gives the number of the cluster in `root` back.
+    /// Gives the number of the cluster in `root` back, and those of directories that are gone.
     package static func release(_ root: String) throws(SystemFailure) {
         guard FileSystem.exists(directory) else { return }
         let lock = try FileSystem.open(directory, [.readOnly, .directory])
         try lock.lock()
-        for name in try FileSystem.list(directory) where (try? FileSystem.readLink("\(directory)/\(name)")) == root {
+        for name in try FileSystem.list(directory) {
+            guard let claimed = try? FileSystem.readLink("\(directory)/\(name)"), claimed == root || !FileSystem.exists(claimed) else { continue }
             try FileSystem.unlink("\(directory)/\(name)")
         }
         do throws(SystemFailure) { try FileSystem.removeDirectory(directory) } catch where error.errno == 39 /* ENOTEMPTY */ {}

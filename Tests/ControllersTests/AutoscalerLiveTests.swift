@@ -23,23 +23,19 @@ import Tree
         }
         let numbers = Mutex(Numbers())
         private let client: any ClusterClient
-        private let catalog = ResourceCatalog(graph: Graph.builtIn)
+        private let targets: ScaleTargets
 
-        init(_ client: any ClusterClient) { self.client = client }
-
-        private func resource(_ apiVersion: String, _ kind: String) throws -> ServedResource {
-            guard let found = GroupVersionKind(apiVersion: apiVersion, kind: kind).flatMap({ catalog.resource(of: $0) }) else { throw APIError.badRequest("no \(kind)") }
-            return found
+        init(_ client: any ClusterClient) {
+            self.client = client
+            targets = ScaleTargets(catalog: ResourceCatalog(graph: Graph.builtIn), client: client)
         }
 
         func scale(apiVersion: String, kind: String, namespace: String, name: String) async throws -> Node {
-            let resource = try resource(apiVersion, kind)
-            return ScaleSubresource.scale(of: try await client.get(resource.gvr, ObjectKey(namespace, name)), resource)
+            try await targets.scale(apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
         }
 
         func setReplicas(_ replicas: Int64, apiVersion: String, kind: String, namespace: String, name: String) async throws {
-            let resource = try resource(apiVersion, kind)
-            _ = try await client.patch(resource.gvr, ObjectKey(namespace, name), .merge, ScaleSubresource.patch(replicas, resource), subresource: nil)
+            try await targets.setReplicas(replicas, apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
         }
 
         func podMetrics(namespace: String) async throws -> [Node] {

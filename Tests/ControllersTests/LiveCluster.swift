@@ -31,19 +31,11 @@ final class LiveCluster: Sendable {
 
     static func run(_ body: @escaping @Sendable (LiveCluster) async throws -> Void) async throws {
         let cluster = try LiveCluster()
-        let resources = Graph.builtIn.resources
         var options = ControllerSet.Options()
         options.caPEM = "-----BEGIN CERTIFICATE-----"
         // Nobody sends heartbeats here, however long a test takes.
         options.nodeGrace = .seconds(86400)
-        options.deletable = {
-            var seen: Set<String> = []
-            return resources.filter { ["list", "watch", "delete"].allSatisfy($0.verbs.contains) && seen.insert("\($0.group)/\($0.name)").inserted }
-                .map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
-        }
-        options.served = { kind in
-            resources.first { $0.gvk == kind && !$0.verbs.isEmpty }.map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
-        }
+        options.serveBuiltIns()
         let controllers = ControllerSet(view: cluster.view, options)
         let recorder = EventRecorder(client: cluster.client, component: "default-scheduler")
         let scheduler = SchedulerService(view: cluster.view, recorder: recorder)
@@ -137,5 +129,20 @@ struct EndingNamespaces: AdmissionPlugin {
         var error = request.forbidden("unable to create new content in namespace \(request.namespace) because it is being terminated")
         error.details?.causes = [.init(reason: "NamespaceTerminating", message: "namespace \(request.namespace) is being terminated", field: "metadata.namespace")]
         throw error
+    }
+}
+
+extension ControllerSet.Options {
+    /// All that the built-in kinds serve.
+    mutating func serveBuiltIns() {
+        let resources = Graph.builtIn.resources
+        deletable = {
+            var seen: Set<String> = []
+            return resources.filter { ["list", "watch", "delete"].allSatisfy($0.verbs.contains) && seen.insert("\($0.group)/\($0.name)").inserted }
+                .map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
+        }
+        served = { kind in
+            resources.first { $0.gvk == kind && !$0.verbs.isEmpty }.map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
+        }
     }
 }

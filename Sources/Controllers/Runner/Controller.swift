@@ -16,12 +16,15 @@ package protocol Controller: Sendable {
     /// Tables (with indexes) that `plan` reads besides those of the triggers.
     var reads: [(GroupVersionResource, [ObjectTable.Index])] { get }
     func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan
+    /// For a plan that depends on what no table holds: asks for that, and gives the controller that knows it. Most need nothing.
+    func informed(of key: ObjectKey, _ view: ClusterView) async throws -> any Controller
     /// What to say of a write of the last plan that was refused (lost races aside). The key is planned again in any case.
     func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action]
 }
 
 extension Controller {
     package var reads: [(GroupVersionResource, [ObjectTable.Index])] { [] }
+    package func informed(of key: ObjectKey, _ view: ClusterView) async throws -> any Controller { self }
     package func plan(afterRefusal of: Action, _ error: APIError, _ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> [Action] { [] }
 }
 

@@ -106,15 +106,16 @@ package final class ControllerRunner: Sendable {
     }
 
     private func reconcile(_ key: ObjectKey) async {
-        switch work {
-        case .plans(let controller): await plan(key, controller)
-        case .reconciles(let reconciler):
-            do { done(key, try await reconciler.reconcile(key, view, recorder, now: time.now())) } catch {
-                if (error as? APIError).map(ControllerRunner.isRace) != true, !(error is CancellationError) {
-                    log.warning("not reconciled", metadata: ["key": "\(key)", "error": "\(error)"])
-                }
-                failed(key)
+        do {
+            switch work {
+            case .plans(let controller): await plan(key, try await controller.informed(of: key, view))
+            case .reconciles(let reconciler): done(key, try await reconciler.reconcile(key, view, recorder, now: time.now()))
             }
+        } catch {
+            if (error as? APIError).map(ControllerRunner.isRace) != true, !(error is CancellationError) {
+                log.warning("not reconciled", metadata: ["key": "\(key)", "error": "\(error)"])
+            }
+            failed(key)
         }
     }
 

@@ -3,11 +3,10 @@ package import Core
 import Kinds
 import Machinery
 package import Schema
-import Synchronization
 import Tree
 
 /// Works budgets out whose pods may belong to anything with a scale: what no table holds is asked for before the plan is made.
-package final class ScaledDisruptionBudgets: Reconciler {
+package struct ScaledDisruptionBudgets: Controller {
     private let plans = DisruptionBudgets()
     private let source: any ScalingSource
 
@@ -16,8 +15,9 @@ package final class ScaledDisruptionBudgets: Reconciler {
     package var name: String { plans.name }
     package var triggers: [Trigger] { plans.triggers }
     package var reads: [(GroupVersionResource, [ObjectTable.Index])] { plans.reads }
+    package func plan(_ key: ObjectKey, _ state: borrowing ClusterState, now: Timestamp) -> Plan { plans.plan(key, state, now: now) }
 
-    package func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration? {
+    package func informed(of key: ObjectKey, _ view: ClusterView) async throws -> any Controller {
         var scales: [String: DisruptionBudgets.ForeignScale] = [:]
         for owner in view.read({ DisruptionBudgets.foreignOwners(key, $0) }) {
             do {
@@ -28,18 +28,6 @@ package final class ScaledDisruptionBudgets: Reconciler {
                 scales[owner.uid] = .refused(error.message)
             }
         }
-        let plan = view.read { [scales] in DisruptionBudgets(foreign: scales).plan(key, $0, now: now) }
-        for action in plan.actions {
-            switch action {
-            case .event(let event): recorder.record(event)
-            case .updateStatus(let resource, let object):
-                do {
-                    let written = try await view.client.update(resource, object, subresource: "status")
-                    await view.reached(written.revision, resource)
-                } catch let error as APIError where error.code == 404 {}
-            default: preconditionFailure("a budget's plan writes its status alone")
-            }
-        }
-        return plan.requeueAfter
+        return DisruptionBudgets(foreign: scales)
     }
 }

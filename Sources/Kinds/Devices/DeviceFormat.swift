@@ -3,8 +3,6 @@ import Tree
 
 /// Names and values that devices, claims and classes share, in upstream's words.
 enum DeviceFormat {
-    static let pathOfSpec = NodePath([.key("spec")])
-
     static func qualifiedName(_ path: NodePath, _ name: String, _ findings: inout Findings) {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         switch parts.count {

@@ -12,7 +12,7 @@ package struct ResourceClaimStrategy: KindStrategy {
     }
 
     package func setDefaults(_ object: inout Node) { DeviceDefaults.claim(&object["spec"]) }
-    package func validate(_ object: Node) -> [FieldError] { DeviceClaimRules.errors(object["spec"], at: DeviceFormat.pathOfSpec) }
+    package func validate(_ object: Node) -> [FieldError] { DeviceClaimRules.errors(object["spec"], at: PodStrategy.specPath) }
 
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
         guard subresource == "status" else { return }
@@ -26,9 +26,7 @@ package struct ResourceClaimStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         if subresource == "status" { return ResourceClaimStatusRules.errors(object, old: old) }
-        var findings = Findings()
-        findings.immutable(DeviceFormat.pathOfSpec, object["spec"], old["spec"])
-        return findings.errors
+        return Findings.immutableSpec(object, old)
     }
 }
 
@@ -44,16 +42,14 @@ package struct ResourceClaimTemplateStrategy: KindStrategy {
     package func setDefaults(_ object: inout Node) { DeviceDefaults.claim(&object["spec"]["spec"]) }
 
     package func validate(_ object: Node) -> [FieldError] {
-        let path = DeviceFormat.pathOfSpec
+        let path = PodStrategy.specPath
         let (metadata, at) = (object["spec"]["metadata"], path.child("metadata"))
         return ObjectMeta.labelErrors(metadata["labels"], at: at.child("labels")) + ObjectMeta.annotationErrors(metadata["annotations"], at: at.child("annotations"))
             + DeviceClaimRules.errors(object["spec"]["spec"], at: path.child("spec"))
     }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
-        var findings = Findings()
-        findings.immutable(DeviceFormat.pathOfSpec, object["spec"], old["spec"])
-        return findings.errors
+        return Findings.immutableSpec(object, old)
     }
 }
 
@@ -68,7 +64,7 @@ package struct DeviceClassStrategy: KindStrategy {
     }
 
     package func validate(_ object: Node) -> [FieldError] {
-        let (spec, path) = (object["spec"], DeviceFormat.pathOfSpec)
+        let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         DeviceFormat.selectors(path.child("selectors"), spec["selectors"].list, &findings)
         let configs = spec["config"].list
@@ -120,7 +116,7 @@ package struct ResourceSliceStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] { ResourceSliceRules.errors(object["spec"], old: .null) }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
-        let path = DeviceFormat.pathOfSpec
+        let path = PodStrategy.specPath
         var findings = Findings()
         findings.immutable(path.child("pool").child("name"), object["spec"]["pool"]["name"], old["spec"]["pool"]["name"])
         for field in ["driver", "nodeName"] { findings.immutable(path.child(field), object["spec"][field], old["spec"][field]) }

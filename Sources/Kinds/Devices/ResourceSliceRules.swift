@@ -8,7 +8,7 @@ struct ResourceSliceRules {
 
     static func errors(_ spec: Node, old: Node) -> [FieldError] {
         var rules = ResourceSliceRules(old: old)
-        rules.run(spec, DeviceFormat.pathOfSpec)
+        rules.run(spec, PodStrategy.specPath)
         return rules.findings.errors
     }
 

@@ -144,9 +144,7 @@ package struct VolumeAttachmentStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         guard subresource.isEmpty else { return [] }
-        var findings = Findings()
-        findings.immutable(PodStrategy.specPath, object["spec"], old["spec"])
-        return findings.errors
+        return Findings.immutableSpec(object, old)
     }
 }
 

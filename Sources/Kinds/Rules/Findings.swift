@@ -75,6 +75,13 @@ struct Findings {
         if !Findings.same(new, old) { invalid(path, new, ObjectMeta.immutableMessage) }
     }
 
+    /// Of a kind whose spec stays as it was made.
+    static func immutableSpec(_ object: Node, _ old: Node) -> [FieldError] {
+        var findings = Findings()
+        findings.immutable(PodStrategy.specPath, object["spec"], old["spec"])
+        return findings.errors
+    }
+
     static func same(_ a: Node, _ b: Node) -> Bool { a == b || (isNothing(a) && isNothing(b)) }
 
     private static func isNothing(_ node: Node) -> Bool {

@@ -115,20 +115,12 @@ final class RestartStage: Sendable {
         init(_ stage: RestartStage, _ scenario: RestartScenario, dyingAfter limit: Int?) {
             let client = MortalClient(stage.client, dyingAfter: limit)
             let view = ClusterView(client: client)
-            let resources = Graph.builtIn.resources
             var options = ControllerSet.Options()
             options.caPEM = "-----BEGIN CERTIFICATE-----"
             options.nodeGrace = scenario.nodeGrace
             options.time = stage.time
             options.scaling = scenario.scaling?(client)
-            options.deletable = {
-                var seen: Set<String> = []
-                return resources.filter { ["list", "watch", "delete"].allSatisfy($0.verbs.contains) && seen.insert("\($0.group)/\($0.name)").inserted }
-                    .map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
-            }
-            options.served = { kind in
-                resources.first { $0.gvk == kind && !$0.verbs.isEmpty }.map { GarbageCollector.Served($0.gvr, isNamespaced: $0.isNamespaced) }
-            }
+            options.serveBuiltIns()
             let set = ControllerSet(view: view, options)
             self.client = client
             self.set = set
