@@ -31,7 +31,8 @@ package struct ClusterSettings: Sendable, Equatable {
     package static func context(_ name: String) -> String { name == defaultName ? defaultName : "\(defaultName)-\(name)" }
 
     /// The cluster's cgroup, and the name of its nftables table; nil where it has no number and so none of them.
-    package var group: String? { index.map { $0 == 0 ? "jangada" : "jangada-\($0)" } }
+    package var group: String? { index.map(ClusterSettings.group) }
+    static func group(_ index: Int) -> String { index == 0 ? "jangada" : "jangada-\(index)" }
 
     /// Ranges of addresses. Those of nodes, load balancers and pods give way where the machine's own routes are in them.
     package struct Ranges: Sendable, Equatable {

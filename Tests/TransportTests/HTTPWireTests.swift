@@ -102,6 +102,30 @@ import Testing
         }
     }
 
+    @Test(arguments: Wire.allCases) func aRequestWhoseConnectionHasEndedBeforeItIsNotSentThere(wire: Wire) async throws {
+        let reached = Mutex(0)
+        var limits = HTTPServerLimits()
+        limits.head = .seconds(3)
+        limits.idle = .seconds(3)
+        try await withServer(wire, limits: limits) { exchange in
+            reached.withLock { $0 += 1 }
+            exchange.respond(status: 200)
+        } _: { _, endpoint in
+            let tls = ClientTLS(roots: try TestIdentities.roots())
+            let pool = ConnectionPool(
+                dialer: Dialer(loops: .shared, tls: tls, connector: nil, connectTimeout: .seconds(30)), http2: wire == .tls2, idleTimeout: .seconds(90))
+            defer { pool.close() }
+            await #expect(throws: ConnectionGone.self) {
+                let connection = try await pool.checkout(endpoint).connection
+                while (connection as? HTTP1ClientConnection)?.isUsable ?? (connection as? HTTP2ClientConnection)?.reserve() == true {
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+                _ = try await ClientExchange(HTTPClientRequest("POST", endpoint, "/"), connection: connection, upgrades: false).perform()
+            }
+            #expect(reached.withLock { $0 } == 0)
+        }
+    }
+
     @Test func untrustedClientCertificatesReachTheHandler() async throws {
         let stranger = try CertificateAuthority.create(commonName: "stranger").issueClient(commonName: "eve", organizations: ["a", "b"])
         for wire in [Wire.tls1, .tls2] {

@@ -60,6 +60,14 @@ extension ClusterSettings {
         return settings
     }
 
+    /// Whether nothing on the machine has this number: neither addresses, nor processes of a cluster whose directory is not to be seen from
+    /// here, as in another mount namespace.
+    private static func isFree(_ index: Int) throws -> Bool {
+        guard try HostRoutes.areFree(index) else { return false }
+        guard let hierarchy = try? CgroupHierarchy.detect() else { return true }
+        return hierarchy.group(group(index)).processes().isEmpty
+    }
+
     /// The settings to start with, kept from now on: those of the last time with the changes, and for a new cluster a number and ports
     /// that no other cluster has. A port of 0 becomes a free one. Only one process at a time may prepare a cluster.
     package static func prepare(_ directory: StateDirectory, _ changes: Changes) throws -> ClusterSettings {
@@ -71,7 +79,7 @@ extension ClusterSettings {
         var settings = kept.changed(changes)
         // Before the claim, which counts for nothing without it.
         try FileSystem.makeDirectories(directory.root, mode: 0o711)
-        settings.index = try ClusterIndex.claim(directory.root, kept: kept.index, isUsable: HostRoutes.areFree)
+        settings.index = try ClusterIndex.claim(directory.root, kept: kept.index, isUsable: isFree)
         if isNew, directory.root != StateDirectory.defaultRoot, let index = settings.index {
             if changes.port == nil { settings.port = try freePort(defaultPort + index) }
             if changes.registryPort == nil { settings.registryPort = try freePort(defaultRegistryPort + index) }

@@ -11,6 +11,9 @@ protocol ClientConnection: AnyObject, Sendable {
     func cancel(_ exchange: ClientExchange)
 }
 
+/// A connection ended before the request that was meant for it.
+struct ConnectionGone: Error {}
+
 /// One request of a client and its answer. Confined to the connection's loop, where every entry hops to.
 final class ClientExchange: @unchecked Sendable {
     enum Outcome: Sendable {
@@ -61,7 +64,7 @@ final class ClientExchange: @unchecked Sendable {
                         }
                     }
                     exchange.connection.start(exchange)
-                    exchange.streamBody()
+                    if exchange.failure == nil { exchange.streamBody() }
                 }
             }
         } onCancel: {
@@ -173,6 +176,14 @@ final class ClientExchange: @unchecked Sendable {
         guard !ended, failure == nil else { return }
         failure = error
         settle(.failure(error))
+        wake()
+    }
+
+    /// The connection had ended before anything of the request went out: another may take it, whatever it asks for.
+    func refuse() {
+        guard !ended, failure == nil else { return }
+        failure = .closed
+        settle(.failure(ConnectionGone()))
         wake()
     }
 

@@ -104,12 +104,12 @@ final class ConnectionPool: Sendable {
 
     private func setUp(_ channel: any Channel, _ endpoint: HTTPEndpoint, _ negotiated: String?) async throws -> any ClientConnection {
         try await channel.eventLoop.submit { () -> any ClientConnection in
-            guard channel.isActive else { throw TransportError.closed }
+            guard channel.isActive else { throw ConnectionGone() }
             let wait = try? channel.pipeline.syncOperations.handler(type: HandshakeWait.self)
             defer { wait?.leave() }
             if negotiated == "h2" || endpoint.speaksHTTP2 {
                 let connection = HTTP2ClientConnection(channel, endpoint: endpoint, pool: self)
-                guard connection.reserve() else { throw TransportError.closed }
+                guard connection.reserve() else { throw ConnectionGone() }
                 try channel.pipeline.syncOperations.addHandlers([HTTP2ClientConnection.codec(), connection])
                 try channel.syncOptions?.setOption(.autoRead, value: true)
                 return connection

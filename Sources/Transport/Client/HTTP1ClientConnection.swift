@@ -45,7 +45,7 @@ final class HTTP1ClientConnection: ChannelInboundHandler, ClientConnection, @unc
     }
 
     func start(_ exchange: ClientExchange) {
-        guard let context, self.exchange == nil, isUsable else { return exchange.fail(.closed) }
+        guard let context, self.exchange == nil, isUsable else { return exchange.refuse() }
         idleTimer?.cancel()
         idleTimer = nil
         self.exchange = exchange

@@ -89,7 +89,7 @@ final class HTTP2ClientConnection: ChannelInboundHandler, ClientConnection, @unc
     func start(_ exchange: ClientExchange) {
         guard context != nil, nextStream < Int(Int32.max) - 2 else {
             release()
-            return exchange.fail(.closed)
+            return exchange.refuse()
         }
         let request = exchange.request
         let id = HTTP2StreamID(nextStream)

@@ -16,23 +16,32 @@ package final class HTTPClient: Sendable {
 
     deinit { pool.close() }
 
-    /// Sends a request and returns with the answer's head. Where a kept connection turns out to be dead before any answer,
-    /// requests that may be repeated are sent once more on another.
+    /// Sends a request and returns with the answer's head. Where a connection turns out to be dead before anything was sent,
+    /// another takes the request; where a kept one is dead before any answer, only a request that may be repeated.
     package func send(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
         for attempt in 0... {
-            let (connection, reused) = try await pool.checkout(request.endpoint)
-            let exchange = ClientExchange(request, connection: connection, upgrades: false)
+            var isKept = false
             do {
+                let (connection, reused) = try await pool.checkout(request.endpoint)
+                isKept = reused
+                let exchange = ClientExchange(request, connection: connection, upgrades: false)
                 if case .response(let status, let headers) = try await exchange.perform() {
                     return HTTPClientResponse(status: status, headers: headers, exchange: exchange)
                 }
-            } catch TransportError.closed where reused && request.isRepeatable && attempt < 3 && !Task.isCancelled {
+            } catch is ConnectionGone where attempt < HTTPClient.attempts && !Task.isCancelled {
                 continue
+            } catch TransportError.closed where isKept && request.isRepeatable && attempt < HTTPClient.attempts && !Task.isCancelled {
+                continue
+            } catch is ConnectionGone {
+                throw TransportError.closed
             }
             break
         }
         throw TransportError.closed
     }
+
+    /// How often a request goes to another connection.
+    private static let attempts = 3
 
     /// What became of an upgrade: a stream, or the server's ordinary answer.
     package enum UpgradeOutcome: Sendable {
@@ -42,12 +51,20 @@ package final class HTTPClient: Sendable {
 
     /// Sends a request with `Connection: Upgrade` on a connection of its own (always HTTP/1.1).
     package func upgrade(_ request: HTTPClientRequest) async throws -> UpgradeOutcome {
-        let connection = try await pool.own(request.endpoint)
-        let exchange = ClientExchange(request, connection: connection, upgrades: true)
-        switch try await exchange.perform() {
-        case .upgraded(let status, let headers, let stream): return .upgraded(status: status, headers: headers, stream: stream)
-        case .response(let status, let headers): return .refused(HTTPClientResponse(status: status, headers: headers, exchange: exchange))
+        for attempt in 0... {
+            do {
+                let exchange = ClientExchange(request, connection: try await pool.own(request.endpoint), upgrades: true)
+                switch try await exchange.perform() {
+                case .upgraded(let status, let headers, let stream): return .upgraded(status: status, headers: headers, stream: stream)
+                case .response(let status, let headers): return .refused(HTTPClientResponse(status: status, headers: headers, exchange: exchange))
+                }
+            } catch is ConnectionGone where attempt < HTTPClient.attempts && !Task.isCancelled {
+                continue
+            } catch is ConnectionGone {
+                break
+            }
         }
+        throw TransportError.closed
     }
 
     /// Closes idle connections; running requests go on to their end.
