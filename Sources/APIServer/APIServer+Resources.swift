@@ -67,7 +67,13 @@ extension APIServer {
     private func namespace(_ request: APIRequest, _ resource: ServedResource) -> String { resource.isNamespaced ? request.info.namespace : "" }
 
     func rendering(_ request: APIRequest, _ resource: ServedResource, allowsShapes: Bool = true) throws(APIError) -> Rendering {
-        let format = try request.format(allowsProtobuf: !resource.isCustom, allowsShapes: allowsShapes)
+        // Two statuses have no tables upstream.
+        let isBare = request.info.subresource == "status" && ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(resource.group)
+        let format: ResponseFormat
+        do throws(APIError) { format = try request.format(allowsProtobuf: !resource.isCustom, allowsShapes: allowsShapes && !isBare) } catch {
+            guard isBare else { throw error }
+            throw .notAcceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+        }
         var rendering = Rendering(resource: resource, format: format, conversion: parts.conversion)
         rendering.tableOptions.includeObject = request.first("includeObject") ?? "Metadata"
         return rendering
@@ -179,7 +185,7 @@ extension APIServer {
             let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
             let found = GroupVersionKind(apiVersion: patched.apiVersion, kind: patched.kind)
             if found != resource.resource.gvk, found.map({ resource.graph.message(of: $0) == nil }) ?? true {
-                throw patch.refusal(patched, BodyDecoder.unregistered(patched.apiVersion, patched.kind))
+                throw patch.refusal(patched, of: current, BodyDecoder.unregistered(patched.apiVersion, patched.kind))
             }
             guard patched.name == info.name else {
                 throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")
@@ -191,7 +197,7 @@ extension APIServer {
             do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, besides: patch.duplicates, warn: context.warn) } catch {
                 // The same finding, as upstream words it for patches.
                 let parts = error.message.split(separator: "cannot be handled as a \(resource.kind): ", maxSplits: 1)
-                throw parts.count == 2 ? patch.refusal(patched, String(parts[1])) : error
+                throw parts.count == 2 ? patch.refusal(patched, of: current, String(parts[1])) : error
             }
             object["kind"] = .string(resource.kind)
             object["apiVersion"] = .string(resource.resource.gvk.apiVersion)
@@ -247,6 +253,7 @@ extension APIServer {
         var context = try context(request)
         let (options, isDryRun) = try await deletionOptions(request)
         context.options.isDryRun = isDryRun
+        warn(request, resource, options)
         let deleted = try await parts.writer.delete(resource, namespace: namespace(request, resource), name: request.info.name, options, context)
         switch deleted {
         case .gone(let record):
@@ -263,6 +270,11 @@ extension APIServer {
             guard isGone, !parts.writer.strategy(resource).traits.returnsDeletedObject else { return respond(request, body: try rendering.object(object), rendering) }
             respond(request, body: try plain(rendering).object(APIServer.success(resource, object)), rendering)
         }
+    }
+
+    private func warn(_ request: APIRequest, _ resource: ServedResource, _ options: DeletionOptions) {
+        guard options.propagation == nil, let warning = parts.writer.strategy(resource).traits.deletionWarning else { return }
+        request.warn(warning)
     }
 
     /// The `Status` of a deletion that is done.
@@ -286,6 +298,7 @@ extension APIServer {
         let query = try ListQuery(request, resource)
         let (options, isDryRun) = try await deletionOptions(request)
         context.options.isDryRun = isDryRun
+        warn(request, resource, options)
         let page = try await ListVerb(store: parts.store).page(resource, namespace: namespace(request, resource), query, rendering)
         for record in page.records {
             do {

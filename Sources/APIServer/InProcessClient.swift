@@ -32,7 +32,8 @@ package final class InProcessClient: ClusterClient {
         var options = WriteOptions()
         options.fieldValidation = .ignore
         // The server's own writes bear the name of upstream's program.
-        options.fieldManager = user.name == "system:apiserver" ? "kube-apiserver" : user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
+        let isServer = ["system:apiserver", "system:kube-aggregator", "system:apiextensions"].contains(user.name)
+        options.fieldManager = isServer ? "kube-apiserver" : user.name.hasPrefix("system:") ? String(user.name.dropFirst(7)) : user.name
         var context = WriteContext(user: user, options: options)
         context.optionsObject = options.node(verb, stated: nil, validation: nil)
         return context

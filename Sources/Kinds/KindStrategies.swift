@@ -75,6 +75,7 @@ package enum KindStrategies {
     private static let policy: KindTraits = {
         var traits = KindTraits()
         fixed(&traits)
+        traits.guardMetadata()
         return traits
     }()
 

@@ -49,6 +49,26 @@ package struct KindTraits: Sendable {
     package var orphansByDefault = false
     /// `spec.finalizers` holds a deleted object too (namespaces).
     package var hasSpecFinalizers = false
+    /// How an update is checked: by what a new object is checked by, and by what it changes.
+    package enum UpdateChecks: Sendable { case contentFirst, changesFirst, contentTwice, changesOnly }
+    package var updateChecks = UpdateChecks.contentFirst
+    /// Nobody is deleted or orphaned with it.
+    package var hasNoDependents = false
+    /// What a deletion that does not say what becomes of dependents is told.
+    package var deletionWarning: String?
+    /// What a first deletion writes into the object besides its time: what belongs to the object goes before it, by a controller.
+    package var terminate: (@Sendable (inout Node) -> Void)?
+    /// Of the metadata, what counts as a change of the object besides.
+    package var generationCounts: Set<String> = []
+    /// Whether `metadata.generation` stays what it was at creation.
+    package var isGenerationFixed = false
+    /// What a subresource (empty: the object itself) leaves as it was, by paths: nobody comes to own it there. What is not
+    /// named leaves `status` alone on the object, and `spec` on its status.
+    package var resetFields: [String: [String]] = [:]
+    /// Metadata that a write to the status leaves alone.
+    package var statusKeeps: Set<String> = []
+    /// Annotations that stand for a field of upstream's own: metadata alone, and rows of tables, do not show them.
+    package var hiddenAnnotations: Set<String> = []
     /// A first write cannot bring a status.
     package var dropsStatusOnCreate = true
     /// Refusals name the kind without its group.
@@ -59,6 +79,12 @@ package struct KindTraits: Sendable {
     /// `asked` is what the deletion says.
     package var gracePeriod: (@Sendable (Node, _ asked: Int64?) -> Int64)?
     package init() {}
+
+    /// The status is all that is written through the subresource of that name.
+    package mutating func guardMetadata() {
+        statusKeeps = ["labels", "annotations", "finalizers", "ownerReferences"]
+        resetFields["status"] = ["metadata", "spec"]
+    }
 }
 
 /// A kind that follows the standard pattern in everything.

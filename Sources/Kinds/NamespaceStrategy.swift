@@ -8,6 +8,8 @@ package struct NamespaceStrategy: KindStrategy {
         var traits = KindTraits()
         traits.nameRule = .dnsLabel
         traits.hasSpecFinalizers = true
+        traits.terminate = { $0["status"]["phase"] = "Terminating" }
+        traits.resetFields["finalize"] = ["status"]
         return traits
     }
 

@@ -278,15 +278,47 @@ extension Canonical {
         private func time(_ text: String, fraction: String = "") throws(DecodingFailure) -> Timestamp {
             guard let time = Timestamp(rfc3339: text) else {
                 let shown = FieldError.quoted(text)
+                if let rest = Canonical.surplus(text) { throw DecodingFailure("parsing time \(shown): extra text: \(FieldError.quoted(rest))") }
                 throw DecodingFailure("parsing time \(shown) as \"2006-01-02T15:04:05\(fraction)Z07:00\": cannot parse \(shown) as \"2006\"")
             }
             return time
         }
     }
 
+    /// What follows a time that is whole; nil where there is none.
+    static func surplus(_ text: String) -> String? {
+        var head = Substring(text)
+        while head.utf8.count > 20 {
+            head.removeLast()
+            if Timestamp(rfc3339: String(head)) != nil { return String(text[head.endIndex...]) }
+        }
+        return nil
+    }
+
+    /// Where Go's decoder stops: at the first character that is none, or in the last group of four that is not whole.
     static func badBase64(_ text: String) -> Int {
-        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/\r\n=".utf8
-        return text.utf8.enumerated().first { !alphabet.contains($0.element) }?.offset ?? text.utf8.count
+        let bytes = Array(text.utf8)
+        var (at, filled) = (0, 0)
+        func skipBreaks() { while at < bytes.count, bytes[at] == 0x0A || bytes[at] == 0x0D { at += 1 } }
+        while at < bytes.count {
+            let byte = bytes[at]
+            at += 1
+            switch byte {
+            case 0x0A, 0x0D: continue
+            case 0x41...0x5A, 0x61...0x7A, 0x30...0x39, 0x2B, 0x2F: filled = (filled + 1) % 4
+            case 0x3D where filled >= 2:
+                if filled == 2 {
+                    skipBreaks()
+                    guard at < bytes.count else { return at }
+                    guard bytes[at] == 0x3D else { return at - 1 }
+                    at += 1
+                }
+                skipBreaks()
+                return at
+            default: return at - 1
+            }
+        }
+        return at - filled
     }
 }
 

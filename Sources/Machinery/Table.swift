@@ -37,19 +37,19 @@ package struct Table: Sendable {
         ["name": .string(name), "type": .string(type), "format": .string(format), "description": .string(description), "priority": .int(Int64(priority))]
     }
 
-    package func row(_ object: Node, _ include: Include, now: Timestamp) -> Node {
+    package func row(_ object: Node, _ include: Include, version: String = "v1", now: Timestamp) -> Node {
         var out: Node = ["cells": .list(padded(cells?.cells(object, now: now) ?? genericCells(object)))]
         switch include {
         case .none: out.setNull("object")
         case .object: out["object"] = object
         case .metadata:
-            out["object"] = ["kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]]
+            out["object"] = ["kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": object["metadata"]]
         }
         return out
     }
 
     private func padded(_ cells: [Node]) -> [Node] {
-        cells.count >= width ? Array(cells.prefix(width)) : cells + Array(repeating: .string("<unknown>"), count: width - cells.count)
+        cells.count >= width ? cells : cells + Array(repeating: .string("<unknown>"), count: width - cells.count)
     }
 
     private func genericCells(_ object: Node) -> [Node] {
@@ -57,10 +57,10 @@ package struct Table: Sendable {
     }
 
     /// A table of `objects`; `metadata` is the list's own, or the object's revision alone.
-    package func table(_ objects: [Node], metadata: Node, _ include: Include, now: Timestamp, definitions: Bool = true) -> Node {
+    package func table(_ objects: [Node], metadata: Node, _ include: Include, version: String = "v1", now: Timestamp, definitions: Bool = true) -> Node {
         [
-            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": definitions ? self.definitions : .null,
-            "rows": .list(objects.map { row($0, include, now: now) }),
+            "kind": "Table", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": metadata, "columnDefinitions": definitions ? self.definitions : .null,
+            "rows": .list(objects.map { row($0, include, version: version, now: now) }),
         ]
     }
 }

@@ -1,5 +1,6 @@
 package import Client
 import Core
+import Kinds
 import Logging
 import Machinery
 import Schema
@@ -10,7 +11,7 @@ import Tree
 /// Serves what CustomResourceDefinitions define: each change of a definition replaces its resources in the catalog, and its status
 /// tells whether they are served. A deleted definition takes its objects along before it goes.
 package final class CustomResources: Sendable {
-    package static let finalizer = "customresourcecleanup.apiextensions.k8s.io"
+    package static let finalizer = CustomResourceDefinitionStrategy.finalizer
     static let collection = "apiextensions.k8s.io/customresourcedefinitions"
     private static let definitions = GroupVersionResource(group: "apiextensions.k8s.io", version: "v1", resource: "customresourcedefinitions")
 
@@ -107,7 +108,6 @@ package final class CustomResources: Sendable {
                     CustomResources.set(&status, "NonStructuralSchema", "True", "Violations", "\(error)")
                 }
             }
-            try await addFinalizer(definition)
             try await report(definition) { status in
                 CustomResources.set(&status, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
                 CustomResources.set(&status, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
@@ -119,12 +119,6 @@ package final class CustomResources: Sendable {
         } catch {
             log.warning("a definition could not be settled", metadata: ["definition": "\(definition.name)", "error": "\(error)"])
         }
-    }
-
-    private func addFinalizer(_ definition: Node) async throws {
-        guard !definition.finalizers.contains(CustomResources.finalizer) else { return }
-        let patch: Node = ["metadata": ["finalizers": Node(definition.finalizers + [CustomResources.finalizer]), "uid": .string(definition.uid)]]
-        _ = try await client.patch(CustomResources.definitions, ObjectKey("", definition.name), .merge, patch, subresource: nil)
     }
 
     private func report(_ definition: Node, _ edit: (inout Node) -> Void) async throws {

@@ -59,12 +59,20 @@ package struct ObjectChecks: Sendable {
     ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         errors += ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
+        let changes = strategy.validateUpdate(object, old: old, subresource: subresource)
         if subresource.isEmpty {
-            errors += content(object, old: old, resource, strategy, warn)
-        } else if resource.isCustom {
-            errors += schemaErrors(object, old: old, resource, subresource: subresource, warn)
+            let order = strategy.traits.updateChecks
+            let found = order == .changesOnly ? [] : content(object, old: old, resource, strategy, warn)
+            switch order {
+            case .contentFirst: errors += found + changes
+            case .changesFirst: errors += changes + found
+            case .contentTwice: errors += found + found + changes
+            case .changesOnly: errors += changes
+            }
+        } else {
+            if resource.isCustom { errors += schemaErrors(object, old: old, resource, subresource: subresource, warn) }
+            errors += changes
         }
-        errors += strategy.validateUpdate(object, old: old, subresource: subresource)
         try refuse(errors, resource, object.name, group: strategy.traits.isRefusedWithoutGroup ? "" : resource.group)
     }
 

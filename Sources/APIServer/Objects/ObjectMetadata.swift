@@ -51,15 +51,16 @@ enum ObjectMetadata {
         let uid = object.uid
         if !uid.isEmpty, uid != old.uid {
             let place = (old.namespace.isEmpty ? [] : [old.namespace]) + [old.name]
-            let root = resource.isCustom ? "\(resource.group)/\(resource.plural)" : resource.plural
+            let root = ObjectMetadata.folder(of: resource)
             throw conflict(
                 "StorageError: invalid object, Code: 4, Key: /registry/\(root)/\(place.joined(separator: "/")), ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
         }
         let version = object["metadata"]["resourceVersion"].string ?? ""
         if version.isEmpty || version == "0" {
             guard traits.allowsUnconditionalUpdate else {
+                // Upstream names the resource here, not the kind.
                 throw APIError.invalid(
-                    kind: resource.kind, group: resource.group, name: old.name,
+                    kind: resource.plural, group: resource.group, name: old.name,
                     errors: [.invalid("metadata.resourceVersion", "0", "must be specified for an update")])
             }
         } else if version != old["metadata"]["resourceVersion"].string {
@@ -69,6 +70,18 @@ enum ObjectMetadata {
             throw conflict(ObjectMetadata.modified)
         }
     }
+
+    /// Where upstream's store keeps the objects of a resource.
+    private static func folder(of resource: ServedResource) -> String {
+        let isApart = resource.isCustom || resource.group == "apiextensions.k8s.io" || resource.group == "apiregistration.k8s.io"
+        if isApart { return "\(resource.group)/\(resource.plural)" }
+        return unusualFolders["\(resource.group)/\(resource.plural)"] ?? resource.plural
+    }
+
+    private static let unusualFolders = [
+        "/nodes": "minions", "/services": "services/specs", "/endpoints": "services/endpoints", "/replicationcontrollers": "controllers",
+        "networking.k8s.io/ingresses": "ingress",
+    ]
 
     static let modified = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -83,7 +96,7 @@ enum ObjectMetadata {
     }
 
     /// `status` is written through its subresource and through nothing else; a subresource writes its part alone.
-    static func separate(_ object: inout Node, old: Node, _ resource: ServedResource, subresource: String) {
+    static func separate(_ object: inout Node, old: Node, _ resource: ServedResource, _ traits: KindTraits, subresource: String) {
         guard resource.resource.subresource("status") != nil else { return }
         if subresource == "status" {
             let status = object["status"]
@@ -93,7 +106,9 @@ enum ObjectMetadata {
             object["metadata"]["managedFields"] = metadata["managedFields"]
             // Labels and annotations may be written with the status; who owns or finalizes may not (custom resources: nothing may).
             if !resource.isCustom {
-                for field in ["labels", "annotations", "finalizers", "ownerReferences"] { object["metadata"][field] = metadata[field] }
+                for field in ["labels", "annotations", "finalizers", "ownerReferences"] where !traits.statusKeeps.contains(field) {
+                    object["metadata"][field] = metadata[field]
+                }
             }
         } else if subresource.isEmpty {
             object["status"] = old["status"]
@@ -101,9 +116,10 @@ enum ObjectMetadata {
     }
 
     static func countGeneration(_ object: inout Node, old: Node, _ traits: KindTraits) {
-        guard traits.hasGeneration else { return }
-        var changed = false
-        for key in Set(Array(object.fields.keys) + Array(old.fields.keys)) where key != "metadata" && key != "status" && key != "kind" && key != "apiVersion" {
+        guard traits.hasGeneration, !traits.isGenerationFixed else { return }
+        var changed = traits.generationCounts.contains { object["metadata"][$0] != old["metadata"][$0] }
+        for key in Set(Array(object.fields.keys) + Array(old.fields.keys)) 
+        where !changed && key != "metadata" && key != "status" && key != "kind" && key != "apiVersion" {
             if object[key] != old[key] {
                 changed = true
                 break

@@ -55,14 +55,24 @@ struct Rendering: Sendable {
     func shape(_ node: Node) throws(APIError) -> Node {
         switch format.shape {
         case .object, .discoveryV2: return node
-        case .partialMetadata: return Rendering.partialMetadata(node, format.shapeVersion)
+        case .partialMetadata: return partialMetadata(node)
         case .partialMetadataList: throw refuse("PartialObjectMetadataList", "not a list (\(goType(resource.kind)))")
         case .table: return try table([node], listMetadata: ["resourceVersion": node["metadata"]["resourceVersion"]])
         }
     }
 
-    static func partialMetadata(_ node: Node, _ version: String) -> Node {
-        ["kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": node["metadata"]]
+    private func partialMetadata(_ node: Node) -> Node {
+        ["kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(format.shapeVersion)"), "metadata": outward(node)["metadata"]]
+    }
+
+    /// Without the annotations that are fields within upstream.
+    private func outward(_ node: Node) -> Node {
+        let hidden = resource.isCustom ? [] : KindStrategies.of(group: resource.group, kind: resource.kind).traits.hiddenAnnotations
+        guard !hidden.isEmpty, case .map(let annotations) = node["metadata"]["annotations"] else { return node }
+        let left = annotations.filter { !hidden.contains($0.key) }.map { ($0.key, $0.value) }
+        var out = node
+        if left.isEmpty { out["metadata"].remove("annotations") } else { out["metadata"]["annotations"] = .map(Fields(left)) }
+        return out
     }
 
     func encode(_ node: Node) throws(APIError) -> [UInt8] {
@@ -110,7 +120,7 @@ struct Rendering: Sendable {
             if format.shape == .object {
                 items.append(node)
             } else {
-                items.append(Rendering.partialMetadata(node, format.shapeVersion))
+                items.append(partialMetadata(node))
             }
         }
         let isPartial = format.shape != .object
@@ -192,9 +202,8 @@ struct Rendering: Sendable {
         let cells: (any Cells)? = resource.isCustom ? ColumnCells(resource.resource) : KindCells.of(group: resource.group, kind: resource.kind)
         let printer = Table(resource.resource, cells)
         let include = Table.Include(rawValue: tableOptions.includeObject) ?? .metadata
-        var table = printer.table(objects, metadata: listMetadata, include, now: Timestamp.now())
-        table["apiVersion"] = .string("meta.k8s.io/\(format.shapeVersion)")
-        return table
+        let shown = include == .metadata ? objects.map(outward) : objects
+        return printer.table(shown, metadata: listMetadata, include, version: format.shapeVersion, now: Timestamp.now())
     }
 
     // MARK: - Watch events
@@ -222,7 +231,7 @@ struct Rendering: Sendable {
         if initialEventsEnd { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
         var node: Node = ["kind": .string(resource.kind), "apiVersion": .string(resource.resource.gvk.apiVersion), "metadata": metadata]
         if format.shape == .partialMetadata || format.shape == .partialMetadataList {
-            node = Rendering.partialMetadata(node, format.shapeVersion)
+            node = partialMetadata(node)
         } else if format.shape == .table {
             node = try table([node], listMetadata: ["resourceVersion": .string(String(revision))])
         }

@@ -1,4 +1,5 @@
 import Core
+import Kinds
 import Machinery
 import Schema
 import Tree
@@ -23,13 +24,18 @@ struct FieldOwnership {
             resource.canonical, as: resource.resource.message, ignoring: FieldOwnership.ignored(resource, subresource), now: now)
     }
 
-    /// Top-level fields that an endpoint resets.
+    /// What an endpoint leaves as it was.
     private static func ignored(_ resource: ServedResource, _ subresource: String) -> [String] {
+        if resource.isCustom {
+            guard resource.resource.subresource("status") != nil else { return [] }
+            return subresource == "status" ? ["metadata", "spec"] : subresource.isEmpty ? ["status"] : []
+        }
+        let traits = KindStrategies.of(group: resource.group, kind: resource.kind).traits
+        if let told = traits.resetFields[subresource] { return told }
         switch subresource {
-        case "status":
-            let written: Set<String> = resource.isCustom ? ["kind", "apiVersion", "status"] : ["kind", "apiVersion", "metadata", "status"]
-            return resource.graph.fields(of: resource.resource.message).map(\.name).filter { !written.contains($0) }
-        default: return resource.resource.subresource("status") == nil ? [] : ["status"]
+        case "status": return ["spec"]
+        case "": return resource.resource.subresource("status") == nil ? [] : ["status"]
+        default: return []
         }
     }
 

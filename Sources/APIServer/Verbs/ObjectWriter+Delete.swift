@@ -76,17 +76,8 @@ extension ObjectWriter {
         _ resource: ServedResource, _ record: Record, _ options: DeletionOptions, _ context: WriteContext
     ) async throws(APIError) -> Deleted? {
         let old = try await served(record, resource)
-        if let uid = options.uid, uid != old.uid {
-            throw APIError.conflict(
-                resource.kind, group: resource.group, name: old.name,
-                why: "the UID in the precondition (\(uid)) does not match the UID in record (\(old.uid)). The object might have been deleted and then recreated")
-        }
-        let current = old["metadata"]["resourceVersion"].string ?? ""
-        if let version = options.resourceVersion, version != current {
-            throw APIError.conflict(
-                resource.kind, group: resource.group, name: old.name,
-                why: "the ResourceVersion in the precondition (\(version)) does not match the ResourceVersion in record (\(current)). The object might have been modified")
-        }
+        let strategy = strategy(resource)
+        try checkPreconditions(options, old, resource, strategy.traits)
         if !context.isAdmitted {
             var request = AdmissionRequest(
                 operation: .delete, resource: resource, subresource: "", namespace: record.key.namespace, name: record.key.name, object: .null, old: old,
@@ -95,7 +86,6 @@ extension ObjectWriter {
             try await admission.admit(&request)
             try await admission.validate(request)
         }
-        let strategy = strategy(resource)
         var object = old
         let changed = mark(&object, old: old, options, strategy.traits)
         let finished = ObjectMetadata.isFinished(object, strategy.traits)
@@ -118,8 +108,36 @@ extension ObjectWriter {
         }
     }
 
+    private func checkPreconditions(_ options: DeletionOptions, _ old: Node, _ resource: ServedResource, _ traits: KindTraits) throws(APIError) {
+        let current = old["metadata"]["resourceVersion"].string ?? ""
+        let other = options.uid.map { $0 != old.uid } ?? false
+        guard other || options.resourceVersion.map({ $0 != current }) ?? false else { return }
+        let (field, asked, found) = other ? ("UID", options.uid ?? "", old.uid) : ("ResourceVersion", options.resourceVersion ?? "", current)
+        if traits.terminate != nil {
+            throw APIError.conflict(
+                resource.plural, group: resource.group, name: old.name,
+                why: "Precondition failed: \(field) in precondition: \(asked), \(field) in object meta: \(found)")
+        }
+        throw APIError.conflict(
+            resource.kind, group: traits.isRefusedWithoutGroup ? "" : resource.group, name: old.name,
+            why: "the \(field) in the precondition (\(asked)) does not match the \(field) in record (\(found)). The object might have been "
+                + (other ? "deleted and then recreated" : "modified"))
+    }
+
     /// Sets the deletion's marks; false when it is marked so already.
     private func mark(_ object: inout Node, old: Node, _ options: DeletionOptions, _ traits: KindTraits) -> Bool {
+        if let terminate = traits.terminate {
+            // A second deletion finds what the first began.
+            guard !old.isBeingDeleted else {
+                if traits.hasSpecFinalizers, !old["spec"]["finalizers"].list.isEmpty { return false }
+                updateFinalizers(&object, options, traits)
+                return object != old
+            }
+            object["metadata"]["deletionTimestamp"] = .string(time.now().rfc3339)
+            if traits.hasSpecFinalizers { updateFinalizers(&object, options, traits) }
+            terminate(&object)
+            return true
+        }
         updateFinalizers(&object, options, traits)
         let grace = max(0, traits.gracePeriod?(old, options.gracePeriodSeconds) ?? 0)
         if old.isBeingDeleted {
@@ -133,12 +151,12 @@ extension ObjectWriter {
         object["metadata"]["deletionTimestamp"] = .string((time.now() + .seconds(grace)).rfc3339)
         object["metadata"]["deletionGracePeriodSeconds"] = .int(grace)
         if traits.hasGeneration, object.generation > 0 { object["metadata"]["generation"] = .int(object.generation + 1) }
-        if traits.hasSpecFinalizers { object["status"]["phase"] = "Terminating" }
         return true
     }
 
     /// The garbage collector's two finalizers say what is to happen to dependents before the object may go.
     private func updateFinalizers(_ object: inout Node, _ options: DeletionOptions, _ traits: KindTraits) {
+        guard !traits.hasNoDependents else { return }
         var finalizers = object.finalizers
         let policy: DeletionOptions.Propagation
         if let asked = options.propagation {

@@ -177,7 +177,7 @@ package final class ObjectWriter: Sendable {
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
             try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource, warn: context.warn)
-            for warning in strategy.warnings(object, old: old) { context.warn(warning) }
+            if subresource.isEmpty { for warning in strategy.warnings(object, old: old) { context.warn(warning) } }
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
             if context.options.isDryRun || ObjectMetadata.isSame(object, old) {
@@ -199,7 +199,7 @@ package final class ObjectWriter: Sendable {
 
     private func prepareUpdate(_ object: inout Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, _ subresource: String) {
         ObjectMetadata.prepareUpdate(&object, old: old)
-        ObjectMetadata.separate(&object, old: old, resource, subresource: subresource)
+        ObjectMetadata.separate(&object, old: old, resource, strategy.traits, subresource: subresource)
         strategy.prepareUpdate(&object, old: old, subresource: subresource)
         checks.complete(&object, resource)
     }

@@ -79,9 +79,36 @@ struct PatchVerb: Sendable {
     }
 
     /// What upstream says of a patch whose outcome is no such object: the outcome, or for a strategic patch the patch, and why.
-    func refusal(_ patched: Node, _ why: String) -> APIError {
-        let shown = kind == .strategic ? patch.goText : patched.jsonText
+    func refusal(_ patched: Node, of current: Node, _ why: String) -> APIError {
+        let shown = kind == .strategic ? patch.goText : PatchVerb.merged(patched, current, patch).jsonText
         return .invalid(kind: "", name: "", errors: [.invalid("patch", quoted: shown, why)])
+    }
+
+    /// The outcome as Go writes it: what was merged has its keys in order, the rest is as the object had it.
+    private static func merged(_ outcome: Node, _ current: Node, _ patch: Node) -> Node {
+        guard case .map(let fields) = outcome else { return outcome }
+        var out = Fields()
+        for key in fields.keys.sorted() {
+            if case .map = current[key], case .map = patch[key] {
+                out.appendUnique(key, merged(outcome[key], current[key], patch[key]))
+            } else {
+                out.appendUnique(key, key == "metadata" ? inGoOrder(outcome[key]) : outcome[key])
+            }
+        }
+        return .map(out)
+    }
+
+    /// Objects are stored with their revision first; Go's follows the uid.
+    private static func inGoOrder(_ metadata: Node) -> Node {
+        var fields = metadata.fields
+        guard let revision = fields["resourceVersion"] else { return metadata }
+        fields.remove("resourceVersion")
+        var out = Fields()
+        for (key, value) in fields {
+            out.appendUnique(key, value)
+            if key == "uid" { out.appendUnique("resourceVersion", revision) }
+        }
+        return .map(out)
     }
 
     static func accepted(_ strategic: Bool) -> [String] {

@@ -3,9 +3,23 @@ package import Tree
 
 /// Definitions name themselves after what they define, and have exactly one version that is stored.
 package struct CustomResourceDefinitionStrategy: KindStrategy {
+    /// Holds a deleted definition until its objects are gone.
+    package static let finalizer = "customresourcecleanup.apiextensions.k8s.io"
+
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.allowsUnconditionalUpdate = false
+        traits.terminate = { definition in
+            let finalizer = CustomResourceDefinitionStrategy.finalizer
+            if !definition.finalizers.contains(finalizer) { definition["metadata"]["finalizers"] = Node(definition.finalizers + [finalizer]) }
+            let conditions = definition["status"]["conditions"].list.filter { $0["type"].string != "Terminating" }
+            let begun: Node = [
+                "type": "Terminating", "status": "True", "lastTransitionTime": definition["metadata"]["deletionTimestamp"], "reason": "InstanceDeletionPending",
+                "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            ]
+            definition["status"]["conditions"] = .list(conditions + [begun])
+        }
         return traits
     }
 

@@ -8,6 +8,7 @@ package struct ResourceClaimStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.guardMetadata()
         return traits
     }
 

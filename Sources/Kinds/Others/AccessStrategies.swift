@@ -79,7 +79,11 @@ package struct RoleBindingStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         if object["roleRef"] == old["roleRef"] { return [] }
-        return [.invalid("roleRef", ObjectMeta.shown(object["roleRef"]), "cannot change roleRef")]
+        let role = object["roleRef"]
+        let shown: Node = [
+            "APIGroup": .string(role["apiGroup"].string ?? ""), "Kind": .string(role["kind"].string ?? ""), "Name": .string(role["name"].string ?? ""),
+        ]
+        return [.invalid("roleRef", shown.jsonText, "cannot change roleRef")]
     }
 }
 

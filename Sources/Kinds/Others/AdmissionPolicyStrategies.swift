@@ -141,6 +141,10 @@ enum PolicyFields {
 struct ValidatingPolicyStrategy: KindStrategy {
     let traits: KindTraits
 
+    func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        subresource == "status" ? ConditionRules.errors(object["status"]["conditions"], at: NodePath([.key("status"), .key("conditions")])) : []
+    }
+
     func validate(_ object: Node) -> [FieldError] {
         var findings = Findings()
         let spec = object["spec"]

@@ -7,6 +7,7 @@ package struct IngressClassStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.updateChecks = .changesFirst
         return traits
     }
 
@@ -41,7 +42,7 @@ package struct IngressClassStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         var findings = Findings()
-        findings.immutable(PodStrategy.specPath.child("controller"), object["spec"]["controller"], old["spec"]["controller"])
+        findings.immutable(PodStrategy.specPath.child("controller"), .string(object["spec"]["controller"].string ?? ""), old["spec"]["controller"])
         return findings.errors
     }
 }
@@ -77,7 +78,6 @@ package struct IPAddressStrategy: KindStrategy {
     package init() {}
     package var traits: KindTraits {
         var traits = KindTraits()
-        traits.hasGeneration = true
         traits.nameRule = .ipAddress
         return traits
     }
@@ -104,7 +104,8 @@ package struct ServiceCIDRStrategy: KindStrategy {
     package init() {}
     package var traits: KindTraits {
         var traits = KindTraits()
-        traits.hasGeneration = true
+        traits.guardMetadata()
+        traits.updateChecks = .changesOnly
         return traits
     }
 
@@ -122,6 +123,20 @@ package struct ServiceCIDRStrategy: KindStrategy {
         }
         return findings.errors
     }
+
+    /// A range of the other family may be added, and that is all.
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource.isEmpty else { return [] }
+        let (new, before, path) = (object["spec"]["cidrs"].list, old["spec"]["cidrs"].list, PodStrategy.specPath.child("cidrs"))
+        var findings = Findings()
+        guard new.count == before.count || before.count == 1 && new.count == 2 else {
+            findings.invalid(path, object["spec"]["cidrs"], ObjectMeta.immutableMessage)
+            return findings.errors
+        }
+        for index in before.indices { findings.immutable(path.element(index), new[index], before[index]) }
+        if new.count > before.count { findings.add(validate(object)) }
+        return findings.errors
+    }
 }
 
 /// Runtime classes: a handler by name, and what its pods cost and where they may go.
@@ -136,7 +151,7 @@ package struct RuntimeClassStrategy: KindStrategy {
 
     package func validate(_ object: Node) -> [FieldError] {
         var findings = Findings()
-        findings.format(NodePath([.key("handler")]), object["handler"].string ?? "", NameFormat.dnsLabel)
+        findings.named(NodePath([.key("handler")]), object["handler"], NameFormat.dnsLabel)
         let overhead = NodePath([.key("overhead"), .key("podFixed")])
         for (name, value) in object["overhead"]["podFixed"].fields { findings.quantity(overhead.entry(name), value, of: name) }
         let (scheduling, path) = (object["scheduling"], NodePath([.key("scheduling")]))

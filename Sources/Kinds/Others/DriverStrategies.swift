@@ -21,6 +21,7 @@ package struct CSIDriverStrategy: KindStrategy {
 
     package func warnings(_ object: Node, old: Node?) -> [String] {
         guard !object["spec"]["tokenRequests"].isEmpty, object["spec"]["serviceAccountTokenInSecrets"].isNull else { return [] }
+        if let old, old["spec"]["tokenRequests"] == object["spec"]["tokenRequests"] { return [] }
         return [
             "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes"
         ]
@@ -121,6 +122,7 @@ package struct VolumeAttachmentStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.guardMetadata()
         traits.allowsUnconditionalUpdate = false
         return traits
     }
@@ -144,7 +146,15 @@ package struct VolumeAttachmentStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         guard subresource.isEmpty else { return [] }
-        return Findings.immutableSpec(object, old)
+        let (spec, source) = (object["spec"], object["spec"]["source"])
+        guard spec != old["spec"] else { return [] }
+        guard source["inlineVolumeSpec"].isNull else { return Findings.immutableSpec(object, old) }
+        // Shown as Go has it.
+        let shown: Node = [
+            "Attacher": .string(spec["attacher"].string ?? ""),
+            "Source": ["PersistentVolumeName": source["persistentVolumeName"], "InlineVolumeSpec": .null], "NodeName": .string(spec["nodeName"].string ?? ""),
+        ]
+        return [.invalid("spec", shown.jsonText, ObjectMeta.immutableMessage)]
     }
 }
 
@@ -154,6 +164,7 @@ package struct VolumeAttributesClassStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.updateChecks = .changesFirst
         return traits
     }
 
@@ -171,7 +182,9 @@ package struct VolumeAttributesClassStrategy: KindStrategy {
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         var findings = Findings()
-        for field in ["driverName", "parameters"] { findings.immutable(NodePath([.key(field)]), object[field], old[field]) }
+        for field in ["driverName", "parameters"] where !Findings.same(object[field], old[field]) {
+            findings.forbidden(NodePath([.key(field)]), "updates to \(field) are forbidden.")
+        }
         return findings.errors
     }
 }

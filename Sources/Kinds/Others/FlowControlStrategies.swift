@@ -7,6 +7,7 @@ package struct FlowSchemaStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.guardMetadata()
         return traits
     }
 
@@ -140,6 +141,7 @@ package struct PriorityLevelStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.guardMetadata()
         return traits
     }
 

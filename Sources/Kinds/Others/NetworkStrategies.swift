@@ -219,6 +219,7 @@ package struct EndpointSliceStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.generationCounts = ["labels"]
         traits.uncheckedFields = ["endpoints.hints.forZones.name"]
         return traits
     }

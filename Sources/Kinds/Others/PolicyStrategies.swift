@@ -10,7 +10,12 @@ package struct AutoscalerStrategy: KindStrategy {
 
     package func setDefaults(_ object: inout Node) {
         if object["spec"]["minReplicas"].isNull { object["spec"]["minReplicas"] = 1 }
-        guard object.apiVersion != "autoscaling/v1" else { return }
+        guard object.apiVersion != "autoscaling/v1" else {
+            // The older form of the newer one's default.
+            let isSilent = object["spec"]["targetCPUUtilizationPercentage"].isNull && object.annotations["autoscaling.alpha.kubernetes.io/metrics"] == nil
+            if isSilent { object["spec"]["targetCPUUtilizationPercentage"] = 80 }
+            return
+        }
         if object["spec"]["metrics"].isEmpty {
             object["spec"]["metrics"] = [["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 80]]]]
         }
@@ -152,6 +157,15 @@ package struct DisruptionBudgetStrategy: KindStrategy {
         findings.oneOf(path.child("unhealthyPodEvictionPolicy"), spec["unhealthyPodEvictionPolicy"], ["AlwaysAllow", "IfHealthyBudget"])
         return findings.errors
     }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource == "status" else { return [] }
+        let (status, path) = (object["status"], NodePath([.key("status")]))
+        var findings = Findings()
+        findings.add(ConditionRules.errors(status["conditions"], at: path.child("conditions")))
+        findings.nonNegative(path, fields: ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"], of: status)
+        return findings.errors
+    }
 }
 
 /// Priority classes: a value that stays; the system's are reserved.
@@ -160,6 +174,7 @@ package struct PriorityClassStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.isGenerationFixed = true
         return traits
     }
 

@@ -7,6 +7,7 @@ package struct APIServiceStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.allowsUnconditionalUpdate = false
+        traits.guardMetadata()
         // `v1.` is the core group's.
         traits.nameRule = .pathSegment
         return traits
@@ -43,6 +44,18 @@ package struct APIServiceStrategy: KindStrategy {
         findings.present(service.child("name"), spec["service"]["name"])
         WebhookRules.port(&findings, service.child("port"), spec["service"]["port"])
         if isInsecure, !bundle.isEmpty { findings.invalid(path.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present") }
+        return findings.errors
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        guard subresource == "status" else { return [] }
+        var findings = Findings()
+        for (index, condition) in object["status"]["conditions"].list.enumerated() {
+            let status = condition["status"].string ?? ""
+            guard !["True", "False", "Unknown"].contains(status) else { continue }
+            // In upstream's order, which is not that of the alphabet.
+            findings.add(.notSupported("status.conditions[\(index)].status", quoted: status, supported: ["True", "False", "Unknown"]))
+        }
         return findings.errors
     }
 }

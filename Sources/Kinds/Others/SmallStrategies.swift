@@ -23,6 +23,7 @@ package struct ControllerRevisionStrategy: KindStrategy {
         let path = NodePath([.key("data")])
         var findings = Findings()
         switch object["data"] {
+        case _ where object.revision > 0: break
         case .null: findings.required(path, "data is mandatory")
         case .map: break
         default: findings.required(path, "data must be a valid JSON object")
@@ -85,9 +86,25 @@ package struct NodeStrategy: KindStrategy {
 
     package func validate(_ object: Node) -> [FieldError] {
         var findings = Findings()
-        var seen: Set<String> = []
         let (spec, path) = (object["spec"], PodStrategy.specPath)
-        for (index, taint) in spec["taints"].list.enumerated() {
+        taints(spec["taints"].list, &findings)
+        for field in ["capacity", "allocatable"] {
+            for (name, value) in object["status"][field].fields {
+                findings.quantity(NodePath([.key("status"), .key(field), .key(name)]), value, of: name)
+            }
+        }
+        let networks = spec["podCIDRs"].stringList
+        for (index, network) in networks.enumerated() { findings.format(path.child("podCIDRs").element(index), network, AddressFormat.network) }
+        let families = Set(networks.map { $0.contains(":") })
+        if networks.count > 2 || networks.count > families.count {
+            findings.invalid(path.child("podCIDRs"), Node(networks), "may specify no more than one CIDR for each IP family")
+        }
+        return findings.errors
+    }
+
+    private func taints(_ list: [Node], _ findings: inout Findings) {
+        var seen: Set<String> = []
+        for (index, taint) in list.enumerated() {
             // Upstream looks for taints in the metadata.
             let at = NodePath([.key("metadata"), .key("taints")]).element(index)
             let (key, value, effect) = (taint["key"].string ?? "", taint["value"].string ?? "", taint["effect"].string ?? "")
@@ -100,17 +117,6 @@ package struct NodeStrategy: KindStrategy {
                 findings.add(.duplicate("\(at)", "\(shown.jsonText): taints must be unique by key and effect pair"))
             }
         }
-        for field in ["capacity", "allocatable"] {
-            for (name, value) in object["status"][field].fields {
-                findings.quantity(NodePath([.key("status"), .key(field), .key(name)]), value, of: name)
-            }
-        }
-        let networks = spec["podCIDRs"].stringList
-        for (index, network) in networks.enumerated() { findings.format(path.child("podCIDRs").element(index), network, AddressFormat.network) }
-        if networks.count > 2 {
-            findings.invalid(path.child("podCIDRs"), Node(networks), "may specify no more than one CIDR for each IP family")
-        }
-        return findings.errors
     }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
@@ -123,6 +129,8 @@ package struct NodeStrategy: KindStrategy {
         if !before["providerID"].isEmpty, new["providerID"] != before["providerID"] {
             findings.forbidden(path.child("providerID"), "node updates may not change providerID except from \"\" to valid")
         }
+        // Upstream looks at them once more.
+        taints(new["taints"].list, &findings)
         return findings.errors
     }
 }
@@ -187,24 +195,16 @@ package struct EventStrategy: KindStrategy {
         var traits = KindTraits()
         traits.isRefusedWithoutGroup = true
         traits.allowsCreateOnUpdate = true
+        traits.hasNoDependents = true
         return traits
     }
 
     package func validate(_ object: Node) -> [FieldError] {
-        if object.apiVersion == "events.k8s.io/v1", object.revision == 0 { return newEvent(object) }
-        let field = object.has("regarding") ? "regarding" : "involvedObject"
-        let regarding = object[field]["namespace"].string ?? ""
-        let path = NodePath([.key("involvedObject"), .key("namespace")])
-        var findings = Findings()
-        if regarding.isEmpty {
-            // What has no namespace is told of in the default one.
-            if object.namespace != "default", object.namespace != "kube-system", !object.namespace.isEmpty {
-                findings.invalid(path, .string(regarding), "does not match event.namespace")
-            }
-        } else if regarding != object.namespace {
-            findings.invalid(path, .string(regarding), "does not match event.namespace")
-        }
-        return findings.errors
+        object.apiVersion == "events.k8s.io/v1" && object.revision == 0 ? newEvent(object) : EventRules.errors(object)
+    }
+
+    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        object.apiVersion == "events.k8s.io/v1" ? EventRules.changes(object, old) : []
     }
 }
 
@@ -232,6 +232,11 @@ extension EventStrategy {
 /// Requests for certificates: what is asked for is fixed, and nobody decides twice.
 package struct SigningRequestStrategy: KindStrategy {
     package init() {}
+    package var traits: KindTraits {
+        var traits = KindTraits()
+        traits.resetFields = ["": ["spec", "status"], "status": ["spec", "status.conditions"], "approval": ["spec", "status.certificate"]]
+        return traits
+    }
 
     /// Whoever approves or signs goes by who asked, so nobody may say so but the server.
     package func setRequester(_ object: inout Node, _ user: Node) {
@@ -282,6 +287,14 @@ package struct SigningRequestStrategy: KindStrategy {
         for type in ["Approved", "Denied", "Failed"] {
             if old["status"]["conditions"].list.contains(where: { $0["type"].string == type }), !types.contains(type) {
                 findings.forbidden(path, "updates may not remove a condition of type \(FieldError.quoted(type))")
+            }
+        }
+        if !subresource.isEmpty {
+            for (index, condition) in object["status"]["conditions"].list.enumerated() {
+                findings.present(path.element(index).child("type"), condition["type"])
+                let isDecided = ["Approved", "Denied", "Failed"].contains(condition["type"].string ?? "")
+                let at = path.element(index).child("status")
+                if condition["status"].isEmpty { findings.required(at) } else { findings.oneOf(at, condition["status"], isDecided ? ["True"] : ["False", "True", "Unknown"]) }
             }
         }
         let before = old["status"]["certificate"]

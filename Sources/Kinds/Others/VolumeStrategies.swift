@@ -59,7 +59,16 @@ package struct PersistentVolumeClaimStrategy: KindStrategy {
         return traits
     }
 
-    package func setDefaults(_ object: inout Node) {
+    package func prepareCreate(_ object: inout Node) {
+        object["status"] = ["phase": "Pending"]
+        agree(&object)
+    }
+
+    package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
+        if subresource.isEmpty { agree(&object) }
+    }
+
+    private func agree(_ object: inout Node) {
         // The two ways to name a source agree, where the older one can say it.
         var source = object["spec"]["dataSource"]
         let reference = object["spec"]["dataSourceRef"]
@@ -75,8 +84,6 @@ package struct PersistentVolumeClaimStrategy: KindStrategy {
             object["spec"]["dataSource"] = reference
         }
     }
-
-    package func prepareCreate(_ object: inout Node) { object["status"] = ["phase": "Pending"] }
 
     package func validate(_ object: Node) -> [FieldError] { ClaimRules.specErrors(object["spec"], at: PodStrategy.specPath) }
 
@@ -112,6 +119,7 @@ package struct PersistentVolumeStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.updateChecks = .contentTwice
         return traits
     }
 
@@ -123,10 +131,13 @@ package struct PersistentVolumeStrategy: KindStrategy {
     package func prepareCreate(_ object: inout Node) { object["status"] = ["phase": "Pending", "lastPhaseTransitionTime": .string(Timestamp.now().rfc3339)] }
 
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
-        guard subresource == "status", object["status"]["phase"] != old["status"]["phase"],
-            object["status"]["lastPhaseTransitionTime"] == old["status"]["lastPhaseTransitionTime"]
-        else { return }
-        object["status"]["lastPhaseTransitionTime"] = .string(Timestamp.now().rfc3339)
+        guard subresource == "status" else { return }
+        let (time, before) = (object["status"]["lastPhaseTransitionTime"], old["status"]["lastPhaseTransitionTime"])
+        if object["status"]["phase"] == old["status"]["phase"] {
+            if time.isNull { object["status"]["lastPhaseTransitionTime"] = before }
+        } else if time.isNull || time == before {
+            object["status"]["lastPhaseTransitionTime"] = .string(Timestamp.now().rfc3339)
+        }
     }
 
     package func validate(_ object: Node) -> [FieldError] {
@@ -193,6 +204,31 @@ package struct PersistentVolumeStrategy: KindStrategy {
             }
         }
         findings.immutable(NodePath([.key("volumeMode")]), object["spec"]["volumeMode"], old["spec"]["volumeMode"])
+        let (affinity, before) = (object["spec"]["nodeAffinity"], old["spec"]["nodeAffinity"])
+        if !before.isNull, PersistentVolumeStrategy.renewed(before) != PersistentVolumeStrategy.renewed(affinity) {
+            findings.invalid(NodePath([.key("nodeAffinity")]), affinity, "\(ObjectMeta.immutableMessage), except for updating from beta label to GA")
+        }
         return findings.errors
+    }
+
+    private static let renewedKeys = [
+        "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+        "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type", "beta.kubernetes.io/os": "kubernetes.io/os",
+        "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    ]
+
+    /// With the names that labels have today.
+    private static func renewed(_ affinity: Node) -> Node {
+        var out = affinity
+        guard case .list(var terms) = affinity["required"]["nodeSelectorTerms"] else { return out }
+        for term in terms.indices {
+            guard case .list(var expressions) = terms[term]["matchExpressions"] else { continue }
+            for index in expressions.indices {
+                if let key = expressions[index]["key"].string, let name = renewedKeys[key] { expressions[index]["key"] = .string(name) }
+            }
+            terms[term]["matchExpressions"] = .list(expressions)
+        }
+        out["required"]["nodeSelectorTerms"] = .list(terms)
+        return out
     }
 }

@@ -16,6 +16,7 @@ package struct PodStrategy: KindStrategy {
             "spec.containers.startupProbe.httpGet.httpHeaders.name",
         ]
         traits.hasGeneration = true
+        traits.resetFields["status"] = ["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
         traits.returnsDeletedObject = true
         traits.gracePeriod = { pod, asked in
             let phase = pod["status"]["phase"].string

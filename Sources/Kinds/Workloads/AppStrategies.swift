@@ -8,6 +8,10 @@ package struct DeploymentStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        // What controllers write through the status does not count: they write annotations there.
+        traits.generationCounts = ["annotations"]
+        traits.statusKeeps = ["labels"]
+        traits.resetFields["status"] = ["spec", "metadata.labels"]
         return traits
     }
 
@@ -149,10 +153,14 @@ package struct DaemonSetStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.updateChecks = .changesFirst
+        traits.hiddenAnnotations = [DaemonSetStrategy.generationKey]
         return traits
     }
 
     package func setDefaults(_ object: inout Node) {
+        // A field of upstream's own, which every object of its shows.
+        if object.annotations[DaemonSetStrategy.generationKey] == nil { count(&object, 0) }
         PodDefaults.applyToSpec(&object["spec"]["template"]["spec"])
         if object["spec"]["updateStrategy"]["type"].isEmpty { object["spec"]["updateStrategy"]["type"] = "RollingUpdate" }
         guard object["spec"]["updateStrategy"]["type"].string == "RollingUpdate" else { return }
@@ -164,8 +172,8 @@ package struct DaemonSetStrategy: KindStrategy {
     package func prepareCreate(_ object: inout Node) { count(&object, 1) }
 
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
-        guard subresource.isEmpty else { return }
         let before = old.annotations[DaemonSetStrategy.generationKey].flatMap { Int64($0) } ?? 0
+        guard subresource.isEmpty else { return count(&object, before) }
         // The template's generation is the server's to count.
         count(&object, object["spec"]["template"] == old["spec"]["template"] ? before : before + 1)
     }

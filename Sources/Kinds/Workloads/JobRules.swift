@@ -22,8 +22,8 @@ enum JobRules {
         }
         successPolicy(spec, path.child("successPolicy"), &findings)
         failurePolicy(spec, path.child("podFailurePolicy"), &findings)
-        if !spec["podFailurePolicy"].isNull, spec["podReplacementPolicy"].string == "TerminatingOrFailed" {
-            findings.notSupported(path.child("podReplacementPolicy"), "TerminatingOrFailed", ["Failed"])
+        if !spec["podFailurePolicy"].isNull, let policy = spec["podReplacementPolicy"].string, policy != "Failed" {
+            findings.notSupported(path.child("podReplacementPolicy"), policy, ["Failed"])
         }
         findings.add(PodTemplateRules.errors(spec["template"], at: path.child("template")))
         let policy = spec["template"]["spec"]["restartPolicy"].string ?? ""

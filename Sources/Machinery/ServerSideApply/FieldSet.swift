@@ -68,11 +68,10 @@ package struct FieldSet: Sendable, Equatable {
         }
     }
 
-    /// The members' paths, in order of their text.
+    /// The members' paths in upstream's order: those that end at a level before those that go on.
     package var paths: [[String]] {
-        entries.sorted { $0.key < $1.key }.flatMap { step, entry in
-            (entry.isMember ? [[step]] : []) + entry.below.paths.map { [step] + $0 }
-        }
+        let sorted = entries.sorted { $0.key < $1.key }
+        return sorted.filter(\.value.isMember).map { [$0.key] } + sorted.flatMap { step, entry in entry.below.paths.map { [step] + $0 } }
     }
 }
 

@@ -10,7 +10,7 @@ struct OwnedType {
     func isLeaf(_ graph: Graph) -> Bool {
         switch shape {
         case .scalar: true
-        case .message(let id): rules.isAtomic || graph[graph[id].rulesID].isAtomic
+        case .message(let id): rules.isAtomic || (graph[graph[id].rulesID].isAtomic && !rules.isGranular)
         case .map: rules.isAtomic
         case .list: rules.listType == nil || rules.listType == .atomic
         }

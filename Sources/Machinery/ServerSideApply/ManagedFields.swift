@@ -92,7 +92,7 @@ package struct ManagedFields: Sendable, Equatable {
     package var node: Node {
         let sorted = entries.sorted { a, b in
             if a.manager.isApplier != b.manager.isApplier { return a.manager.isApplier }
-            return (a.time ?? "", a.manager.name, a.manager.subresource) < (b.time ?? "", b.manager.name, b.manager.subresource)
+            return (a.time ?? "", a.manager.name, a.manager.apiVersion, a.manager.subresource) < (b.time ?? "", b.manager.name, b.manager.apiVersion, b.manager.subresource)
         }
         return .list(
             sorted.map { entry in

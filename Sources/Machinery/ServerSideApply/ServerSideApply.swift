@@ -18,14 +18,15 @@ package struct ServerSideApply {
     let walk: FieldWalk
     private let id: MessageID
     private let now: Timestamp
-    /// Top-level fields that this endpoint does not write: `status` on the object, `spec` on its status.
-    private let ignored: [String]
+    /// What this endpoint does not write, each with all below it: `status` on the object, `spec` on its status.
+    private let ignored: [[String]]
 
+    /// `ignored`: paths such as `metadata.labels`.
     package init(_ canonical: Canonical, as id: MessageID, ignoring ignored: [String], now: Timestamp) {
         self.canonical = canonical
         self.id = id
         self.now = now
-        self.ignored = ignored
+        self.ignored = ignored.map { path in path.split(separator: ".").map { "f:\($0)" } }
         type = OwnedType(shape: .message(id), rules: .none)
         walk = FieldWalk(graph: canonical.graph)
     }
@@ -46,7 +47,7 @@ package struct ServerSideApply {
         }
         // An object whose owners nobody tracks stays so until somebody applies.
         if managed.entries.isEmpty, !live.isNull, !tracksElsewhere { return .null }
-        let difference = walk.difference(base(live), bare(new), type)
+        let difference = seen(walk.difference(base(live), bare(new), type))
         release(difference.modified.union(difference.added), difference.removed, from: &managed, except: manager)
         let own = (managed[manager] ?? FieldSet()).subtracting(difference.removed).union(difference.modified).union(difference.added)
         managed.set(manager, owned(own), at: nil)
@@ -75,19 +76,20 @@ package struct ServerSideApply {
         if managed.entries.isEmpty, !live.isNull, !tracksElsewhere {
             // What is there already belongs to whoever wrote it before anyone applied.
             let before = ManagedFields.Manager(name: "before-first-apply", operation: "Update", apiVersion: live["apiVersion"].string ?? "")
-            managed.set(before, owned(walk.difference(canonical.zero(of: id), bare(live), type).added), at: nil)
+            managed = ManagedFields(update(live: .null, new: bare(live), by: before)) ?? ManagedFields()
         }
         let last = managed[manager] ?? FieldSet()
         let wanted = owned(walk.fields(of: bare(config), type))
         let current = live.isNull ? Node.emptyMap : bare(live)
-        var merged = walk.merge(current, without(ignored, bare(config)), type)
+        var merged = walk.merge(current, bare(config), type)
         managed.set(manager, wanted, at: nil)
         merged = walk.prune(merged, last, kept: managed.all, type)
-        let difference = walk.difference(base(live), merged, type)
-        let changed = owned(difference.modified.union(difference.added))
+        let whole = walk.difference(base(live), merged, type)
+        let difference = seen(whole)
+        let changed = difference.modified.union(difference.added)
         if !force { try refuseConflicts(changed.subtracting(inherited(live, by: manager)), managed, manager) }
         // What only says again what is there is no change, and leaves no time.
-        if !(difference.added.isEmpty && difference.modified.isEmpty && difference.removed.isEmpty) { managed.touch(manager, now) }
+        if !(whole.added.isEmpty && whole.modified.isEmpty && whole.removed.isEmpty) { managed.touch(manager, now) }
         release(changed, difference.removed, from: &managed, except: manager)
         managed.cap()
         keepLastApplied(&merged, config, by: manager)
@@ -139,8 +141,8 @@ package struct ServerSideApply {
     /// and what of them the write changes.
     package func settle(_ entries: Node, live: Node, new: Node, by manager: ManagedFields.Manager) -> (kept: Node, taken: [Taken]) {
         guard var managed = ManagedFields(entries) else { return (entries, []) }
-        let difference = walk.difference(bare(live), bare(new), type)
-        let changed = owned(difference.modified.union(difference.added))
+        let difference = seen(walk.difference(bare(live), bare(new), type))
+        let changed = difference.modified.union(difference.added)
         let taken = managed.entries.filter { $0.manager != manager }.flatMap { entry in
             changed.intersection(entry.fields).paths.map { Taken(who: describe(entry), path: FieldSet.describe($0)) }
         }
@@ -161,7 +163,18 @@ package struct ServerSideApply {
     private func owned(_ set: FieldSet) -> FieldSet {
         var out = set
         for path in ServerSideApply.stripped { out.remove(path) }
-        for key in ignored { out.remove(["f:" + key]) }
+        for path in ignored { out.remove(path) }
+        return out
+    }
+
+    /// A difference without what this endpoint does not write.
+    private func seen(_ difference: FieldWalk.Difference) -> FieldWalk.Difference {
+        var out = difference
+        for path in ignored {
+            out.added.remove(path)
+            out.removed.remove(path)
+            out.modified.remove(path)
+        }
         return out
     }
 
@@ -172,12 +185,6 @@ package struct ServerSideApply {
         guard node["metadata"].has("managedFields") else { return node }
         var out = node
         out["metadata"].remove("managedFields")
-        return out
-    }
-
-    private func without(_ keys: [String], _ node: Node) -> Node {
-        var out = node
-        for key in keys { out.remove(key) }
         return out
     }
 }

@@ -14,6 +14,7 @@ package struct BareCluster: Sendable {
         var options = ControlPlane.Options(location: .memory)
         options.port = port
         options.advertisedAddress = "192.0.2.1"
+        options.isControllerManager = false
         plane = try ControlPlane(options, pki: pki)
         _ = try await plane.start()
         kubeconfig = "\(directory)/kubeconfig"

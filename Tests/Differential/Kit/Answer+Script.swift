@@ -61,6 +61,10 @@ extension Answer {
         case ("serverAddress", .string): return "ADDRESS"
         case ("targetPort", .int(let port)) where port > 10_000: return "PORT"
         case ("columnDefinitions", _): return undescribed(value)
+        // Upstream sorts them by seconds, and names conflicts in the order of a Go map.
+        case ("managedFields", .list(let entries)): return .list(ordered(entries.map(plainScript), by: ["operation", "manager", "subresource", "apiVersion"]))
+        case ("causes", .list(let causes)) where causes.allSatisfy { $0["reason"].string == "FieldManagerConflict" }:
+            return .list(ordered(causes.map(plainScript), by: ["message", "field"]))
         case ("cells", .list(let cells)):
             return .list(cells.map { cell in cell.string.flatMap { try? age.wholeMatch(in: $0) } == nil ? plainScript(cell) : "AGE" })
         case ("name", .string(let text)):
@@ -70,17 +74,32 @@ extension Answer {
         }
     }
 
+    private static func ordered(_ items: [Node], by keys: [String]) -> [Node] {
+        func rank(_ item: Node) -> [String] { keys.map { item[$0].string ?? "" } }
+        return items.sorted { rank($0).lexicographicallyPrecedes(rank($1)) }
+    }
+
     nonisolated(unsafe) private static let current = /(?:current|resource version): \d+(?: \(\d+\))?/
 
     /// Without what was taken from earlier answers of the same server.
     func forgetting(_ variables: [String: String]) -> Answer {
         guard let message else { return self }
-        var fields = body.fields
+        var body = body
+        body["message"] = .string(Self.forgetting(message, variables))
+        if case .list(var causes) = body["details"]["causes"] {
+            for index in causes.indices {
+                if let text = causes[index]["message"].string { causes[index]["message"] = .string(Self.forgetting(text, variables)) }
+            }
+            body["details"]["causes"] = .list(causes)
+        }
+        return Answer(code: code, warnings: warnings, headers: headers, plain: body)
+    }
+
+    private static func forgetting(_ message: String, _ variables: [String: String]) -> String {
         let revisionless = message.replacing(/in record \(\d+\)/, with: "in record (N)").replacing(/\\?"resourceVersion\\?":\\?"\d+\\?"/, with: "VERSION")
         var text = revisionless.replacing(Self.current) { match in String(match.output.prefix { $0 != ":" }) + ": N" }
         for (name, value) in variables where value.utf8.count > 1 { text = text.replacing(value, with: "${\(name)}") }
-        fields["message"] = .string(text)
-        return Answer(code: code, warnings: warnings, headers: headers, plain: .map(fields))
+        return text
     }
 
     /// Texts for people are every server's own.

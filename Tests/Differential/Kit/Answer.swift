@@ -65,12 +65,20 @@ package struct Answer: Sendable, Equatable {
         for header in a.headers where !b.headers.contains(header) { out.append("header: \(header) | -") }
         for header in b.headers where !a.headers.contains(header) { out.append("header: - | \(header)") }
         if a.code != b.code || a.message != b.message {
-            out.append("  A \(a.message ?? "-")")
-            out.append("  B \(b.message ?? "-")")
+            let (one, two) = parting(a.message ?? "-", b.message ?? "-")
+            out.append("  A \(one)")
+            out.append("  B \(two)")
         } else {
             differences(a.body, b.body, "", &out)
         }
         return out
+    }
+
+    /// Two long texts from shortly before they part.
+    private static func parting(_ a: String, _ b: String) -> (String, String) {
+        let common = zip(a, b).prefix { $0 == $1 }.count
+        guard common > 200 else { return (a, b) }
+        return ("…\(a.dropFirst(common - 60))", "…\(b.dropFirst(common - 60))")
     }
 
     private static func differences(_ a: Node, _ b: Node, _ path: String, _ out: inout [String]) {
@@ -79,7 +87,10 @@ package struct Answer: Sendable, Equatable {
             for key in Set(Array(x.keys) + Array(y.keys)).sorted() { differences(a[key], b[key], "\(path).\(key)", &out) }
         case (.list(let x), .list(let y)) where x.count == y.count:
             for index in x.indices { differences(x[index], y[index], "\(path)[\(index)]", &out) }
-        default: if a != b { out.append("\(path): \(a.jsonText) | \(b.jsonText)") }
+        default:
+            guard a != b else { return }
+            let (one, two) = parting(a.jsonText, b.jsonText)
+            out.append("\(path): \(one) | \(two)")
         }
     }
 }
