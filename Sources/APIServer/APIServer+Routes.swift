@@ -131,6 +131,8 @@ extension APIServer {
     private func respond(_ request: APIRequest, _ document: OpenAPIDocuments.Document) throws(APIError) {
         var headers = request.headers(contentType: document.contentType)
         headers.append("etag", "\"\(document.hash)\"")
+        headers.append("accept-ranges", "bytes")
+        headers.append("vary", "Accept-Encoding")
         headers.append("vary", "Accept")
         if request.http.headers["if-none-match"] == "\"\(document.hash)\"" {
             request.answer(status: 304, headers: headers, body: [])

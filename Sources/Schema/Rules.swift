@@ -37,6 +37,8 @@ package struct Rules: Sendable, Equatable {
     /// Filled in when the field is absent or, for what is no pointer, zero; whatever the rest of the object says. A walk
     /// enters plain messages that are absent too (`status: {}` gets its `phase`), pointers only when they are there.
     package var defaultValue: Node?
+    /// OpenAPI tells of the default: Go's type declares it, and no function of the group's sets it.
+    package var isDefaultDeclared = false
     /// Go's name of a text's type, `v1.Protocol`, which messages about wrong types use; empty for `string`.
     package var typeName = ""
     /// All the values allowed, in OpenAPI's order; empty for any. Custom resources may list other things than strings.

@@ -117,7 +117,7 @@ extension SchemaText {
     /// The attributes in the order in which a line has them.
     static let attributeOrder: [String: Int] = Dictionary(
         uniqueKeysWithValues: [
-            "always", "or-null", "omitzero", "inline", "required", "immutable", "patch", "list", "map", "default", "format", "min", "max", "min-length",
+            "always", "or-null", "omitzero", "inline", "required", "immutable", "patch", "list", "map", "default", "declared", "format", "min", "max", "min-length",
             "max-length", "max-items", "pattern", "discriminator", "member", "description",
         ].enumerated().map { ($1, $0) })
 
@@ -145,6 +145,7 @@ extension SchemaText {
         case "inline": attributes.flags.insert(.inline)
         case "required": attributes.flags.insert(.required)
         case "immutable": attributes.flags.insert(.immutable)
+        case "declared": attributes.rules.isDefaultDeclared = true
         case "discriminator":
             open?.union.discriminator = field
             attributes.isOwn = true

@@ -88,7 +88,7 @@ struct CustomResourceTests {
     }
 
     @Test func documentsDescribeIt() {
-        let document = OpenAPIEmitter(graph).v3(graph.resources)
+        let document = OpenAPIEmitter(.builtIn).v3("apis/example.com/v1", [], besides: [(graph, graph.resources)])
         let spec = document["components"]["schemas"].fields.first { $0.key.hasSuffix("Boat") }?.value["properties"]["spec"] ?? .null
         #expect(spec["properties"]["sails"]["maximum"].int == 3)
         #expect(spec["properties"]["free"]["x-kubernetes-preserve-unknown-fields"].bool == true)

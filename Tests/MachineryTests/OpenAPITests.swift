@@ -16,7 +16,7 @@ struct OpenAPITests {
     }
 
     private func v3(_ group: String, _ version: String) -> Node {
-        OpenAPIEmitter(.builtIn).v3(Graph.builtIn.resources.filter { $0.group == group && $0.version == version })
+        OpenAPIEmitter(.builtIn).v3(group.isEmpty ? "api/\(version)" : "apis/\(group)/\(version)", Graph.builtIn.resources)
     }
 
     @Test func protobufCarriesTheSameDefinitions() throws {
@@ -75,7 +75,28 @@ struct OpenAPITests {
             }
         }
         let document = OpenAPIEmitter(.builtIn).v2(Graph.builtIn.resources)
-        for reference in messages(document) { #expect(document["definitions"].has(String(reference.dropFirst("#/definitions/".count))), "\(reference)") }
+        for reference in messages(document) {
+            let parts = reference.split(separator: "/", maxSplits: 2).map(String.init)
+            #expect(parts.count == 3 && document[parts[1]].has(parts[2]), "\(reference)")
+        }
+    }
+
+    @Test func whatManyPathsTakeIsWrittenOnce() {
+        let document = OpenAPIEmitter(.builtIn).v2(Graph.builtIn.resources)
+        // The text of this one is upstream's too, and so is its hash.
+        #expect(document["parameters"].has("body-2Y1dVQaQ"))
+        let pods = document["paths"]["/api/v1/namespaces/{namespace}/pods"]
+        #expect(pods["parameters"].list.count == 2)
+        #expect(pods["delete"]["parameters"][0]["$ref"].string == "#/parameters/body-2Y1dVQaQ")
+        #expect(pods["post"]["parameters"].list.contains { $0["name"].string == "fieldValidation" })
+    }
+
+    @Test func discoveryHasDocumentsToo() {
+        let names = OpenAPIEmitter.v3Documents(Graph.builtIn.resources)
+        for name in ["api", "apis", "apis/apps", "version", "openid/v1/jwks"] {
+            #expect(names.contains(name))
+            #expect(!OpenAPIEmitter(.builtIn).v3(name, Graph.builtIn.resources)["paths"].fields.isEmpty)
+        }
     }
 
     @Test func operationsHaveNamesOfTheirOwn() {
@@ -91,5 +112,8 @@ struct OpenAPITests {
         #expect(seen.contains("listRbacAuthorizationV1ClusterRole"))
         #expect(seen.contains("replaceAppsV1NamespacedDeploymentStatus"))
         #expect(seen.contains("listCoreV1PodForAllNamespaces"))
+        #expect(seen.contains("watchAppsV1DeploymentListForAllNamespaces"))
+        #expect(seen.contains("connectCoreV1GetNamespacedPodProxyWithPath"))
+        #expect(seen.contains("getRbacAuthorizationAPIGroup"))
     }
 }

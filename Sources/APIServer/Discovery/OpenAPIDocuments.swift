@@ -57,7 +57,7 @@ final class OpenAPIDocuments: Sendable {
     func v3Index() throws(APIError) -> Document {
         try cached("v3", contentType: "application/json") { () throws(APIError) in
             var paths = Fields()
-            for path in groupVersions() {
+            for path in documents() {
                 let document = try v3(path, hash: nil)
                 paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(document.hash)")]
             }
@@ -69,10 +69,10 @@ final class OpenAPIDocuments: Sendable {
     }
 
     func v3(_ path: String, hash: String?) throws(APIError) -> Document {
-        guard groupVersions().contains(path) else { throw APIError.pathNotFound }
+        guard documents().contains(path) else { throw APIError.pathNotFound }
         return try cached("v3 \(path)", contentType: "application/json") { () throws(APIError) in
-            let resources = catalog.all.filter { OpenAPIDocuments.path($0.resource) == path }
-            return JSONWriter.write(OpenAPIEmitter(catalog.graph).v3(resources.filter { !$0.isCustom }.map(\.resource), besides: customs(resources)))
+            let others = catalog.all.filter { $0.isCustom && OpenAPIEmitter.document(of: $0.resource) == path }
+            return JSONWriter.write(OpenAPIEmitter(catalog.graph).v3(path, builtIn, besides: customs(others)))
         }
     }
 
@@ -100,16 +100,8 @@ final class OpenAPIDocuments: Sendable {
         resources.filter(\.isCustom).map { (graph: $0.graph, resources: [$0.resource]) }
     }
 
-    private func groupVersions() -> [String] {
-        var out: [String] = []
-        for served in catalog.all {
-            let path = OpenAPIDocuments.path(served.resource)
-            if !out.contains(path) { out.append(path) }
-        }
-        return out
-    }
-
-    private static func path(_ resource: Schema.Resource) -> String {
-        resource.group.isEmpty ? "api/\(resource.version)" : "apis/\(resource.group)/\(resource.version)"
+    /// Custom resources have no documents of their groups.
+    private func documents() -> [String] {
+        Set(OpenAPIEmitter.v3Documents(builtIn) + catalog.all.filter(\.isCustom).map { OpenAPIEmitter.document(of: $0.resource) }).sorted()
     }
 }

@@ -105,12 +105,18 @@ extension Answer {
     /// Texts for people are every server's own.
     func withoutDescriptions() -> Answer { Answer(code: code, warnings: warnings, headers: headers, plain: Self.undescribed(body)) }
 
+    /// With them goes what follows from them: that a described reference of OpenAPI's version 3 stands in `allOf`, and the hash of a
+    /// parameter's text by which version 2 refers to it.
     private static func undescribed(_ node: Node) -> Node {
         switch node {
         case .map(let fields):
             var out = Fields()
             for (key, value) in fields where key != "description" || value.string == nil { out.appendUnique(key, undescribed(value)) }
             out.sortByKey()
+            if out.count == 1, let whole = out["allOf"], whole.list.count == 1, whole[0].has("$ref") { return whole[0] }
+            if let reference = out["$ref"]?.string, reference.hasPrefix("#/parameters/"), reference.utf8.count > 22 {
+                out["$ref"] = .string(String(reference.dropLast(8)))
+            }
             return .map(out)
         case .list(let items): return .list(items.map(undescribed))
         default: return node

@@ -11,7 +11,9 @@ package struct OpenAPI: Sendable {
     let graph: Graph
     let version: Version
     let descriptions: Descriptions
-    private let isBuiltIn: Bool
+    let isBuiltIn: Bool
+    /// Of version 3, whose documents are of one group version each: kinds of others are not told of.
+    var place: GroupVersion?
     private static let extensionPrefix = "x-kubernetes-"
 
     package init(_ graph: Graph, _ version: Version, _ descriptions: Descriptions = Descriptions(text: "")) {
@@ -31,7 +33,10 @@ package struct OpenAPI: Sendable {
         var seen = Set(pending)
         while let id = pending.popLast() {
             if !graph[id].openAPIPrefix.isEmpty { out[graph[id].openAPIName] = definition(of: id) }
-            for field in graph.fields(of: id) { visit(field.shape, &pending, &seen, &scalars) }
+            // Scalars of custom resources are described where they are.
+            var own: Set<Scalar> = []
+            for field in graph.fields(of: id) { visit(field.shape, &pending, &seen, &own) }
+            if isOurs(graph[id]) { scalars.formUnion(own) }
         }
         for scalar in scalars { if let name = scalar.openAPI.definition { out[name] = definition(of: scalar) } }
         return .map(Fields(unique: out.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) }))
@@ -74,11 +79,16 @@ package struct OpenAPI: Sendable {
         if !properties.isEmpty { out["properties"] = .map(Fields(properties.sorted { $0.0 < $1.0 })) }
         let kinds = graph.kinds(of: id)
         if !kinds.isEmpty {
-            let sorted = kinds.sorted { ($0.group, $0.version, $0.kind) < ($1.group, $1.version, $1.kind) }
+            let here = kinds.filter { place == nil || $0.group.isEmpty || $0.group == place?.group && $0.version == place?.version }
+            let sorted = (here.isEmpty ? kinds : here).sorted { ($0.group, $0.version, $0.kind) < ($1.group, $1.version, $1.kind) }
             out["x-kubernetes-group-version-kind"] = .list(sorted.map(gvk))
         }
-        decorate(&out, rules, isMessage: true)
-        let unions = message.unions.filter { !$0.discriminator.isEmpty }
+        decorate(&out, rules)
+        if !isOurs(message) { bound(&out, rules) }
+        if !kinds.isEmpty, !isBuiltIn, let paths = graph.resources.first?.selectableFields, !paths.isEmpty {
+            out["x-kubernetes-selectable-fields"] = .list(paths.map { ["fieldPath": .string(String($0.drop { $0 == "." }))] })
+        }
+        let unions = message.unions.filter(\.isPublished)
         if !unions.isEmpty { out["x-kubernetes-unions"] = .list(unions.map(union)) }
         if message.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
         return out
@@ -99,7 +109,8 @@ package struct OpenAPI: Sendable {
     func gvk(_ kind: GroupVersionKind) -> Node { ["group": .string(kind.group), "kind": .string(kind.kind), "version": .string(kind.version)] }
 
     private func union(_ union: Union) -> Node {
-        var out: Node = ["discriminator": .string(union.discriminator)]
+        var out = Node.emptyMap
+        if !union.discriminator.isEmpty { out["discriminator"] = .string(union.discriminator) }
         out["fields-to-discriminateBy"] = .map(Fields(union.members.map { ($0.field, Node.string($0.value)) }.sorted { $0.0 < $1.0 }))
         return out
     }
@@ -116,19 +127,19 @@ package struct OpenAPI: Sendable {
 
     private func property(_ field: Field, of message: Message) -> Node {
         let rules = graph.rules(of: field)
-        var out = describe(field.shape, rules)
+        var out = describe(field.shape, rules, of: message)
         let words = rules.description.isEmpty ? shared(field.name, of: message) : rules.description
         if !words.isEmpty { out["description"] = .string(words) }
-        if let value = rules.defaultValue, version == .v3 || !isBuiltIn {
+        if let value = rules.defaultValue, isOurs(message) ? rules.isDefaultDeclared && version == .v3 : true {
             out["default"] = value
-        } else if version == .v3, let value = zero(field) {
+        } else if version == .v3, isOurs(message), let value = zero(field) {
             out["default"] = value
         }
         if version == .v2 { return plain(out, field.flags) }
         if field.flags.contains(.nullable) { out["nullable"] = true }
         if field.flags.contains(.preservesUnknown) { out["x-kubernetes-preserve-unknown-fields"] = true }
         if field.flags.contains(.embedded) { out["x-kubernetes-embedded-resource"] = true }
-        return wrapped(out, always: true)
+        return wrapped(out)
     }
 
     /// Version 2 knows neither null nor, as kubectl reads it, objects that keep what they do not know.
@@ -144,8 +155,8 @@ package struct OpenAPI: Sendable {
     }
 
     /// Version 3 allows no siblings of a reference.
-    private func wrapped(_ node: Node, always: Bool = false) -> Node {
-        guard version == .v3, node.has("$ref"), always || node.fields.count > 1 else { return node }
+    private func wrapped(_ node: Node) -> Node {
+        guard version == .v3, node.has("$ref"), node.fields.count > 1 else { return node }
         var out = node
         out["allOf"] = [["$ref": node["$ref"]]]
         out.remove("$ref")
@@ -167,7 +178,7 @@ package struct OpenAPI: Sendable {
         }
     }
 
-    private func describe(_ shape: Shape, _ rules: Rules) -> Node {
+    private func describe(_ shape: Shape, _ rules: Rules, of message: Message) -> Node {
         var out = Node.emptyMap
         switch shape {
         case .message(let id):
@@ -175,32 +186,39 @@ package struct OpenAPI: Sendable {
             if graph[id].openAPIPrefix.isEmpty { out = definition(of: id) } else { out["$ref"] = .string(version.prefix + graph[id].openAPIName) }
         case .list(let id):
             out["type"] = "array"
-            out["items"] = element(id)
+            out["items"] = element(id, of: message)
         case .map(let id):
             out["type"] = "object"
-            out["additionalProperties"] = element(id)
+            out["additionalProperties"] = element(id, of: message)
         case .scalar(let scalar):
             let form = scalar.openAPI
-            if let name = form.definition {
+            if !isOurs(message) {
+                if scalar != .intOrString, let type = form.type { out["type"] = .string(type) }
+                if scalar == .intOrString {
+                    out["x-kubernetes-int-or-string"] = true
+                    if version == .v3 { out["anyOf"] = [["type": "integer"], ["type": "string"]] }
+                }
+            } else if let name = form.definition {
                 out["$ref"] = .string(version.prefix + name)
             } else {
                 if let type = form.type { out["type"] = .string(type) }
                 if let format = form.format { out["format"] = .string(format) }
             }
         }
-        decorate(&out, rules, isMessage: false)
+        decorate(&out, rules)
+        if !isOurs(message) { bound(&out, rules) }
         return out
     }
 
-    private func element(_ id: ElementID) -> Node {
+    private func element(_ id: ElementID, of message: Message) -> Node {
         let element = graph[id]
-        var out = describe(element.shape, graph.rules(of: element))
+        var out = describe(element.shape, graph.rules(of: element), of: message)
         if version == .v2 { return plain(out, element.flags) }
         if element.flags.contains(.nullable) { out["nullable"] = true }
         return wrapped(out)
     }
 
-    private func decorate(_ out: inout Node, _ rules: Rules, isMessage: Bool) {
+    private func decorate(_ out: inout Node, _ rules: Rules) {
         if rules.patchStrategy != [] {
             let names = [(PatchStrategy.merge, "merge"), (.replace, "replace"), (.retainKeys, "retainKeys")].filter { rules.patchStrategy.contains($0.0) }.map(\.1)
             out["x-kubernetes-patch-strategy"] = .string(names.joined(separator: ","))
@@ -213,6 +231,10 @@ package struct OpenAPI: Sendable {
             // Those of built-in types stand in the order of messages in the table.
             out["enum"] = .list(rules.typeName.isEmpty ? rules.enumValues : rules.enumValues.sorted { ($0.string ?? "") < ($1.string ?? "") })
         }
+    }
+
+    /// What a custom resource's schema says of values; what built-in types allow, upstream's documents keep to themselves.
+    private func bound(_ out: inout Node, _ rules: Rules) {
         if !rules.format.isEmpty, !out.has("$ref") { out["format"] = .string(rules.format) }
         if !rules.pattern.isEmpty { out["pattern"] = .string(rules.pattern) }
         let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]

@@ -15,6 +15,8 @@ package enum OpenAPIProtobuf {
         /// A map as a list of `{1: name, 2: value}` under a tag, inside a message where `inner` is not 0.
         case named(Shape, inner: Int)
         case parameters
+        /// A map of them by their names.
+        case sharedParameters
         /// Status codes to `{1: response}`.
         case responses
     }
@@ -24,12 +26,15 @@ package enum OpenAPIProtobuf {
     private static func fields(_ shape: Shape) -> [(tag: Int, key: String, form: Form)] {
         switch shape {
         case .document:
-            [(1, "swagger", .string), (2, "info", .message(.info)), (8, "paths", .named(.pathItem, inner: 2)), (9, "definitions", .named(.schema, inner: 1))]
+            [
+                (1, "swagger", .string), (2, "info", .message(.info)), (8, "paths", .named(.pathItem, inner: 2)), (9, "definitions", .named(.schema, inner: 1)),
+                (10, "parameters", .sharedParameters),
+            ]
         case .info: [(1, "title", .string), (2, "version", .string)]
         case .pathItem:
             [
                 (2, "get", .message(.operation)), (3, "put", .message(.operation)), (4, "post", .message(.operation)), (5, "delete", .message(.operation)),
-                (8, "patch", .message(.operation)), (9, "parameters", .parameters),
+                (6, "options", .message(.operation)), (7, "head", .message(.operation)), (8, "patch", .message(.operation)), (9, "parameters", .parameters),
             ]
         case .operation:
             [
@@ -130,7 +135,16 @@ package enum OpenAPIProtobuf {
                     }
                 }
             }
-        case .parameters: for item in node.list.reversed() { parameter(item, tag, &writer) }
+        case .parameters: for item in node.list.reversed() { nested(tag, &writer) { parameterOrReference(item, &$0) } }
+        case .sharedParameters:
+            nested(tag, &writer) { writer in
+                for (name, item) in Array(node.fields).reversed() {
+                    nested(1, &writer) { writer in
+                        nested(2, &writer) { parameter(item, &$0) }
+                        writer.string(1, name)
+                    }
+                }
+            }
         case .responses:
             nested(tag, &writer) { writer in
                 for (code, response) in Array(node.fields).reversed() {
@@ -143,15 +157,16 @@ package enum OpenAPIProtobuf {
         }
     }
 
-    private static func parameter(_ node: Node, _ tag: Int, _ writer: inout WireWriter) {
-        nested(tag, &writer) { writer in
-            nested(1, &writer) { writer in
-                switch node["in"].string {
-                case "body": nested(1, &writer) { message(node, .body, &$0) }
-                case "path": nested(2, &writer) { writer in nested(4, &writer) { message(node, .path, &$0) } }
-                default: nested(2, &writer) { writer in nested(3, &writer) { message(node, .query, &$0) } }
-                }
-            }
+    private static func parameterOrReference(_ node: Node, _ writer: inout WireWriter) {
+        guard let reference = node["$ref"].string else { return nested(1, &writer) { parameter(node, &$0) } }
+        nested(2, &writer) { $0.string(1, reference) }
+    }
+
+    private static func parameter(_ node: Node, _ writer: inout WireWriter) {
+        switch node["in"].string {
+        case "body": nested(1, &writer) { message(node, .body, &$0) }
+        case "path": nested(2, &writer) { writer in nested(4, &writer) { message(node, .path, &$0) } }
+        default: nested(2, &writer) { writer in nested(3, &writer) { message(node, .query, &$0) } }
         }
     }
 }
