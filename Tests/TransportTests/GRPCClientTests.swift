@@ -47,6 +47,19 @@ import Testing
         }
     }
 
+    @Test func aStreamIsFollowedToItsEnd() async throws {
+        var found: [[UInt8]] = []
+        try await withServer({ exchange in
+            exchange.start(status: 200, headers: ["content-type": "application/grpc"])
+            // Messages and what the network delivers at once have nothing to do with each other.
+            for part: [UInt8] in [[0, 0, 0, 0, 2, 7], [8, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1, 9]] { try? await exchange.write(part) }
+            exchange.finish(trailers: ["grpc-status": "12", "grpc-message": "done"])
+        }) { client in
+            await #expect { try await client.follow("/a.B/C", []) { found.append($0) } } throws: { ($0 as? GRPCFailure)?.isUnimplemented == true }
+        }
+        #expect(found == [[7, 8], [], [9]])
+    }
+
     @Test func noServerIsUnreachable() async throws {
         let client = GRPCClient(unixPath: "/nonexistent/socket")
         await #expect(throws: TransportError.self) { _ = try await client.call("/a.B/C", []) }
