@@ -147,18 +147,17 @@ extension APIServer {
     private func update(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
         let context = try context(request)
-        let object = try await decodeBody(request, resource, context)
+        var decoded = try await decodeBody(request, resource, context)
         let info = request.info
-        if object.name.isEmpty {
+        if decoded.name.isEmpty {
             throw APIError.badRequest("name must be provided")
         }
-        guard object.name == info.name else {
-            throw APIError.badRequest("the name of the object (\(object.name)) does not match the name on the URL (\(info.name))")
+        guard decoded.name == info.name else {
+            throw APIError.badRequest("the name of the object (\(decoded.name)) does not match the name on the URL (\(info.name))")
         }
         let namespace = namespace(request, resource)
-        guard object.namespace.isEmpty || object.namespace == namespace else {
-            throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
-        }
+        try ObjectMetadata.checkNamespace(&decoded, namespace)
+        let object = decoded
         let allowsCreate = parts.writer.strategy(resource).traits.allowsCreateOnUpdate
         let change: ObjectWriter.Change = { _ in object }
         let written = try await parts.writer.update(
@@ -182,7 +181,7 @@ extension APIServer {
         }
         let writer = parts.writer
         let change: ObjectWriter.Change = { current throws(APIError) in
-            let patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
+            var patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
             let found = GroupVersionKind(apiVersion: patched.apiVersion, kind: patched.kind)
             if found != resource.resource.gvk, found.map({ resource.graph.message(of: $0) == nil }) ?? true {
                 throw patch.refusal(patched, of: current, BodyDecoder.unregistered(patched.apiVersion, patched.kind))
@@ -190,9 +189,7 @@ extension APIServer {
             guard patched.name == info.name else {
                 throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")
             }
-            guard patched.namespace == current.namespace else {
-                throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
-            }
+            try ObjectMetadata.checkNamespace(&patched, current.namespace)
             var object: Node
             do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, besides: patch.duplicates, warn: context.warn) } catch {
                 // The same finding, as upstream words it for patches.

@@ -106,6 +106,12 @@ package final class Kubelet: Sendable {
             group.addTask { await self.followRuntime() }
             group.addTask { await self.parts.drivers.run() }
             group.addTask {
+                for await driver in self.parts.drivers.healthChanges {
+                    let users = self.parts.claims.users(of: driver)
+                    for worker in self.workers where users.contains(worker.uid) { worker.send(.healthChanged) }
+                }
+            }
+            group.addTask {
                 let node = self.parts.node
                 let registry = PluginRegistry(
                     directory: "\(node.kubeletDirectory)/plugins_registry", handlers: [self.parts.drivers], log: self.parts.log,

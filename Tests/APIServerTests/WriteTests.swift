@@ -22,6 +22,33 @@ import Tree
         await fixture.stop()
     }
 
+    @Test func anAddressThatAPersonKeepsIsGivenToNobody() async throws {
+        let fixture = try await ServerFixture()
+        let addresses = "/apis/networking.k8s.io/v1/ipaddresses"
+        func address(_ name: String, _ labels: Node) -> String {
+            let parent: Node = ["resource": "things", "group": "x.test", "name": "t"]
+            return (["apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": ["name": .string(name), "labels": labels], "spec": ["parentRef": parent]] as Node).jsonText
+        }
+        // All but one of the addresses that anybody may get: .0 and .255 are nobody's.
+        for number in 1...254 where number != 77 && number != 80 {
+            #expect(try await fixture.send("POST", addresses, address("10.96.0.\(number)", [:])).0 == 201)
+        }
+        let shadow: Node = ["ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"]
+        #expect(try await fixture.send("POST", addresses, address("10.96.0.80", shadow)).0 == 201)
+        let asked: Node = ["clusterIP": "10.96.0.9", "ports": [["port": 80]]]
+        let (code, refusal) = try await fixture.send("POST", Self.services, Self.service("b", asked))
+        #expect(code == 422)
+        #expect(refusal["message"].string?.hasSuffix("failed to allocate IP 10.96.0.9: provided IP is already allocated") == true)
+        let any: Node = ["ports": [["port": 80]]]
+        var given: Set<String> = []
+        for name in ["c", "d"] { given.insert(try await fixture.send("POST", Self.services, Self.service(name, any)).1["spec"]["clusterIP"].string ?? "") }
+        #expect(given == ["10.96.0.77", "10.96.0.80"])
+        #expect(try await fixture.send("POST", Self.services, Self.service("e", any)).0 == 500)
+        #expect(try await fixture.send("DELETE", addresses + "/10.96.0.9").0 == 200)
+        #expect(try await fixture.send("POST", Self.services, Self.service("b", asked)).0 == 201)
+        await fixture.stop()
+    }
+
     @Test func aQuotaIsChargedInTheSameTransactionAsTheObject() async throws {
         let fixture = try await ServerFixture()
         let quota: Node = [

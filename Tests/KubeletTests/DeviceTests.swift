@@ -28,6 +28,29 @@ import Tree
         #expect(info.type == "DRA" && info.name == "n" && info.endpoint == "e" && info.versions == ["v1", "v2"])
     }
 
+    @Test func conditionsOfDevicesAreBelievedForATime() throws {
+        // {device: {pool_name: "p", device_name: "d"}, health: UNHEALTHY, timeout: 10, message: "m"}, {device: {pool_name: "p"}, timeout: -1}
+        let first: [UInt8] = [10, 6, 10, 1, 112, 18, 1, 100, 16, 2, 32, 10, 42, 1, 109]
+        let second: [UInt8] = [10, 3, 10, 1, 112, 16, 1, 32] + [UInt8](repeating: 255, count: 9) + [1]
+        let report = try DeviceHealth.read([10, UInt8(first.count)] + first + [10, UInt8(second.count)] + second)
+        let sick = DeviceHealth(state: .unhealthy, message: "m", patience: .seconds(10))
+        #expect(report == [.init(pool: "p", device: "d"): sick, .init(pool: "p"): DeviceHealth(state: .healthy)])
+        var table = DeviceHealthTable()
+        let start = ContinuousClock.now
+        #expect(table.take(report, of: "x", now: start))
+        #expect(!table.take(report, of: "x", now: start + .seconds(5)))
+        #expect(table.health("x", "p", "d", now: start + .seconds(15)) == sick)
+        #expect(table.health("x", "p", "d", now: start + .seconds(16)).state == .unknown)
+        #expect(table.health("y", "p", "d", now: start).state == .unknown)
+        #expect(!table.expire("x", now: start + .seconds(15)))
+        #expect(table.expire("x", now: start + .seconds(16)))
+        #expect(table.health("x", "p", "", now: start + .seconds(16)).state == .healthy)
+        #expect(table.forget("x") && !table.forget("x"))
+        let long: [UInt8] = [42, 0x84, 0x08] + [UInt8](repeating: 97, count: 1028)
+        let shortened = try DeviceHealth.read([10, 0x87, 0x08] + long).values.first?.message
+        #expect(shortened?.count == 1024 && shortened?.hasSuffix("a...") == true)
+    }
+
     @Test func specificationsChangeContainers() throws {
         let directory = "/tmp/jangada-cdi-\(Identifier.uuid())"
         try FileSystem.makeDirectories(directory, mode: 0o700)

@@ -101,6 +101,28 @@ import Tree
         }
     }
 
+    @Test func whoeverHasNoHomeGetsTheImages() async throws {
+        try await NodeFixture.with { fixture in
+            try await fixture.running { _ in
+                try await fixture.create(
+                    """
+                    spec:
+                      restartPolicy: Never
+                      containers:
+                      - {name: root, command: [/bin/sh, -c, "echo $HOME"]}
+                      - {name: app, command: [/bin/sh, -c, "echo $HOME"], securityContext: {runAsUser: 1000}}
+                      - {name: stranger, command: [/bin/sh, -c, "echo $HOME"], securityContext: {runAsUser: 4000}}
+                      - {name: empty, command: [/bin/sh, -c, "echo $HOME"], env: [{name: HOME, value: ""}]}
+                      - {name: own, command: [/bin/sh, -c, "echo $HOME"], env: [{name: HOME, value: /own}]}
+                    """)
+                let pod = try await fixture.wait("web", "done") { $0["status"]["phase"].string == "Succeeded" }
+                for (name, home) in ["root": "/root", "app": "/", "stranger": "/", "empty": "/root", "own": "/own"] {
+                    #expect(try fixture.log(pod, name) == [home], "\(name)")
+                }
+            }
+        }
+    }
+
     @Test func probesInitContainersAndHooksTakeTheirTurns() async throws {
         try await NodeFixture.with { fixture in
             try await fixture.running { _ in

@@ -11,15 +11,19 @@ enum ObjectMetadata {
     /// Fills the namespace in; refuses another one.
     static func checkCreate(_ object: inout Node, _ resource: ServedResource, namespace: String) throws(APIError) {
         for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { object["metadata"].remove(field) }
-        if resource.isNamespaced {
-            let given = object.namespace
-            if given.isEmpty {
-                object["metadata"]["namespace"] = .string(namespace)
-            } else if given != namespace {
-                throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
-            }
+        try checkNamespace(&object, resource.isNamespaced ? namespace : "")
+        if object.namespace.isEmpty { object["metadata"]["namespace"] = .null }
+    }
+
+    /// An object that names no namespace is in the request's; what a cluster has once is in none, whatever it says.
+    static func checkNamespace(_ object: inout Node, _ namespace: String) throws(APIError) {
+        if object.namespace == namespace { return }
+        if namespace.isEmpty {
+            object["metadata"].remove("namespace")
+        } else if object.namespace.isEmpty {
+            object["metadata"]["namespace"] = .string(namespace)
         } else {
-            object["metadata"]["namespace"] = .null
+            throw APIError.badRequest("the namespace of the provided object does not match the namespace sent on the request")
         }
     }
 

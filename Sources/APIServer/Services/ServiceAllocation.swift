@@ -4,7 +4,8 @@ import Synchronization
 package import Tree
 
 /// Cluster addresses and node ports of services: none given twice, each given back when its service goes or changes type.
-/// What is taken is read from the services in the store at the start; nothing else is kept.
+/// What is taken is read from the services in the store at the start; nothing else is kept. An address for which somebody has made an
+/// IPAddress of his own is not given out.
 package final class ServiceAllocation: CommitStage {
     struct State: Sendable {
         var addresses: NumberPool
@@ -13,6 +14,7 @@ package final class ServiceAllocation: CommitStage {
 
     private let range: ServiceRange
     private let state: Mutex<State>
+    private let store: Store
 
     package static let nodePorts: ClosedRange<UInt32> = 30000...32767
 
@@ -20,6 +22,7 @@ package final class ServiceAllocation: CommitStage {
     package init?(cidr: String, store: Store) {
         guard let range = ServiceRange(cidr) else { return nil }
         self.range = range
+        self.store = store
         // Upstream's formula for ports: min(max(16, range/32), 128).
         var initial = State(addresses: range.pool, ports: NumberPool(ServiceAllocation.nodePorts, staticCount: 86))
         for record in (try? store.list("services").records) ?? [] {
@@ -58,6 +61,12 @@ package final class ServiceAllocation: CommitStage {
         }
     }
 
+    /// The objects that follow Services are only their shadow: the Services themselves say what is taken.
+    private func isKept(_ address: UInt32) -> Bool {
+        guard let record = store.get(Key("networking.k8s.io/ipaddresses", name: ServiceAddress(address).text)), let object = try? record.node() else { return false }
+        return object["metadata"]["labels"]["ipaddress.kubernetes.io/managed-by"].string != "ipallocator.k8s.io"
+    }
+
     static func needsHealthPort(_ service: Node) -> Bool {
         service["spec"]["type"].string == "LoadBalancer" && service["spec"]["externalTrafficPolicy"].string == "Local"
     }
@@ -72,7 +81,7 @@ package final class ServiceAllocation: CommitStage {
         let outcome: Result<(Node, Held), APIError> = state.withLock { state in
             let saved = state
             do throws(APIError) {
-                var work = ServiceAllocationWork(service: service, old: old, before: before, range: range.text)
+                var work = ServiceAllocationWork(service: service, old: old, before: before, range: range.text, isKept: isKept)
                 try work.run(&state)
                 if dryRun { state = saved }
                 return .success((work.service, work.taken))
@@ -122,13 +131,16 @@ struct ServiceAllocationWork {
     let old: Node?
     let before: ServiceAllocation.Held
     let range: String
+    /// Whether somebody keeps an address that no Service has.
+    let isKept: (UInt32) -> Bool
     var taken = ServiceAllocation.Held()
 
-    init(service: Node, old: Node?, before: ServiceAllocation.Held, range: String) {
+    init(service: Node, old: Node?, before: ServiceAllocation.Held, range: String, isKept: @escaping (UInt32) -> Bool) {
         self.service = service
         self.old = old
         self.before = before
         self.range = range
+        self.isKept = isKept
     }
 
     mutating func run(_ state: inout ServiceAllocation.State) throws(APIError) {
@@ -147,7 +159,7 @@ struct ServiceAllocationWork {
         let list = "[" + spec["clusterIPs"].stringList.map(FieldError.quoted).joined(separator: ",") + "]"
         if asked.isEmpty {
             do {
-                let number = try state.addresses.takeAny()
+                let number = try takeAnyAddress(&state.addresses)
                 taken.addresses.insert(number)
                 let text = ServiceAddress(number).text
                 service["spec"]["clusterIP"] = .string(text)
@@ -159,8 +171,12 @@ struct ServiceAllocationWork {
         }
         // Well-formedness is validation's to tell.
         guard let address = ServiceAddress(asked), !before.addresses.contains(address.value) else { return }
-        do {
+        do throws(NumberPool.Failure) {
             try state.addresses.take(address.value)
+            if isKept(address.value) {
+                state.addresses.release(address.value)
+                throw .taken
+            }
             taken.addresses.insert(address.value)
         } catch {
             let why: String
@@ -170,6 +186,16 @@ struct ServiceAllocationWork {
             case .full: why = "range is full"
             }
             throw invalid(.invalid("spec.clusterIPs", list, "failed to allocate IP \(asked): \(why)"))
+        }
+    }
+
+    private func takeAnyAddress(_ pool: inout NumberPool) throws(NumberPool.Failure) -> UInt32 {
+        var kept: [UInt32] = []
+        defer { for number in kept { pool.release(number) } }
+        while true {
+            let number = try pool.takeAny()
+            if !isKept(number) { return number }
+            kept.append(number)
         }
     }
 

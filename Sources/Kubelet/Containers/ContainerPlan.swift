@@ -19,6 +19,8 @@ struct ContainerPlan: Sendable {
     let addresses: [String]
     /// A container of the pod whose processes an ephemeral one shares.
     let target: String?
+    /// What the container's devices need changed.
+    var devices: [Node] = []
 
     private var name: String { container["name"].string ?? "" }
 
@@ -26,7 +28,8 @@ struct ContainerPlan: Sendable {
         let downward = DownwardAPI(
             pod: pod, nodeName: node.name, hostAddresses: node.addresses, addresses: addresses, allocatable: node.allocatable)
         let environment = try await Environment.resolve(container, downward, objects)
-        let context = try SecurityContext(container, pod, imageUser: image.config.user, users: ImageUsers(layers: image.layers))
+        let users = ImageUsers(layers: image.layers)
+        let context = try SecurityContext(container, pod, imageUser: image.config.user, users: users)
         var spec = ContainerSpec(
             id: Encoding.hex(Identifier.randomBytes(32)),
             root: RootFilesystem(layers: image.layers, readOnly: context.isReadOnly), process: try process(environment, context))
@@ -53,6 +56,12 @@ struct ContainerPlan: Sendable {
             Label.imageID: image.id, Label.signal: "\(Signals.stop(container, image: image.config.stopSignal))",
             Label.user: "\(context.user.uid):\(context.user.gid):\(context.user.groups.map(String.init).joined(separator: ","))",
         ]
+        try ContainerDevices.apply(devices, to: &spec)
+        // Container runtimes add it last, to what nobody has given a home.
+        if !spec.process.environment.contains(where: { $0.hasPrefix("HOME=") && $0 != "HOME=" }) {
+            spec.process.environment.removeAll { $0 == "HOME=" }
+            spec.process.environment.append("HOME=\(users.home(of: context.user.uid))")
+        }
         return spec
     }
 

@@ -4,14 +4,14 @@ import Tree
 
 /// Names of users and groups as an image's own files give them.
 struct ImageUsers: Sendable {
-    private var users: [(name: String, uid: UInt32, gid: UInt32)] = []
+    private var users: [(name: String, uid: UInt32, gid: UInt32, home: String)] = []
     private var groups: [(name: String, gid: UInt32, members: [String])] = []
 
     init(passwd: String, group: String) {
         for line in passwd.split(separator: "\n") {
             let parts = line.split(separator: ":", omittingEmptySubsequences: false)
             guard parts.count >= 4, let uid = UInt32(parts[2]), let gid = UInt32(parts[3]) else { continue }
-            users.append((String(parts[0]), uid, gid))
+            users.append((String(parts[0]), uid, gid, parts.count > 5 ? String(parts[5]) : ""))
         }
         for line in group.split(separator: "\n") {
             let parts = line.split(separator: ":", omittingEmptySubsequences: false)
@@ -37,6 +37,9 @@ struct ImageUsers: Sendable {
     func uid(_ name: String) -> UInt32? { users.first { $0.name == name }?.uid }
     func gid(_ name: String) -> UInt32? { groups.first { $0.name == name }?.gid }
     func primaryGroup(of uid: UInt32) -> UInt32? { users.first { $0.uid == uid }?.gid }
+
+    /// A user whom the image does not know, or gives no home, lives at the root.
+    func home(of uid: UInt32) -> String { users.first { $0.uid == uid && !$0.home.isEmpty }?.home ?? "/" }
 
     /// Groups that list the user among their members.
     func memberships(of uid: UInt32) -> [UInt32] {

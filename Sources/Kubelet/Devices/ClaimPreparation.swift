@@ -127,6 +127,37 @@ final class ClaimPreparation: Sendable {
         request.isEmpty || device.requests.isEmpty || device.requests.contains { $0 == request || $0.hasPrefix(request + "/") }
     }
 
+    // MARK: - Health
+
+    /// The pods that use devices of the driver.
+    func users(of driver: String) -> Set<String> {
+        entries.withLock { entries in Set(entries.values.filter { $0.devices[driver]?.isEmpty == false }.flatMap(\.pods)) }
+    }
+
+    /// A container's `allocatedResourcesStatus`: for each claim that it uses the condition of the devices. Empty before they are ready.
+    func health(_ pod: PodView, _ container: Node) -> [Node] {
+        let claims = PodClaims(pod.node)
+        return container["resources"]["claims"].list.compactMap { use -> Node? in
+            guard let name = claims.references.first(where: { $0.name == use["name"].string })?.claim else { return nil }
+            guard let entry = entries.withLock({ $0[ObjectKey(pod.namespace, name)] }), entry.pods.contains(pod.uid) else { return nil }
+            let request = use["request"].string ?? ""
+            var seen: Set<String> = []
+            var resources: [Node] = []
+            for (driver, devices) in entry.devices.sorted(by: { $0.key < $1.key }) {
+                for device in devices where ClaimPreparation.isFor(device, request) {
+                    let id = device.cdi.first ?? "\(driver)/\(device.pool)/\(device.device)"
+                    guard seen.insert(id).inserted else { continue }
+                    let health = plugins.health(driver, device)
+                    var resource: Node = ["resourceID": .string(id), "health": .string(health.state.rawValue)]
+                    if !health.message.isEmpty { resource["message"] = .string(health.message) }
+                    resources.append(resource)
+                }
+            }
+            if resources.isEmpty { return nil }
+            return ["name": .string("claim:\(use["name"].string ?? "")" + (request.isEmpty ? "" : "/\(request)")), "resources": .list(resources)]
+        }
+    }
+
     // MARK: - Giving back
 
     func unprepare(_ pod: PodView) async throws { try await unprepare(podUID: pod.uid) }

@@ -25,6 +25,7 @@ final class DriverPlugins: PluginHandler {
 
     private struct State {
         var plugins: [String: [Plugin]] = [:]
+        var health = DeviceHealthTable()
         /// Counts the changes of a driver, so that a wipe that was called off does not happen.
         var generations: [String: Int] = [:]
     }
@@ -35,15 +36,23 @@ final class DriverPlugins: PluginHandler {
     private let log: Logger
     /// How long a driver may be away, for an update, before its slices go.
     private let patience: Duration
-    private let departures: AsyncStream<(driver: String, generation: Int)>
-    private let departure: AsyncStream<(driver: String, generation: Int)>.Continuation
+    private enum Happening: Sendable {
+        case departed(driver: String, generation: Int)
+        case arrived(driver: String, Plugin)
+    }
+    private let happenings: AsyncStream<Happening>
+    private let happening: AsyncStream<Happening>.Continuation
+    /// Drivers whose devices are in another state.
+    let healthChanges: AsyncStream<String>
+    private let healthChange: AsyncStream<String>.Continuation
 
     init(node: String, client: any ClusterClient, patience: Duration = .seconds(30), log: Logger) {
         self.node = node
         self.client = client
         self.patience = patience
         self.log = log
-        (departures, departure) = AsyncStream.makeStream()
+        (happenings, happening) = AsyncStream.makeStream()
+        (healthChanges, healthChange) = AsyncStream.makeStream()
     }
 
     /// The newest instance of a driver.
@@ -59,6 +68,7 @@ final class DriverPlugins: PluginHandler {
             state.plugins[plugin.name, default: []].append(made)
             state.generations[plugin.name, default: 0] += 1
         }
+        happening.yield(.arrived(driver: plugin.name, made))
     }
 
     func deregister(_ plugin: PluginInfo, socket: String) async {
@@ -69,7 +79,7 @@ final class DriverPlugins: PluginHandler {
             state.generations[plugin.name, default: 0] += 1
             return state.generations[plugin.name]
         }
-        if let generation { departure.yield((plugin.name, generation)) }
+        if let generation { happening.yield(.departed(driver: plugin.name, generation: generation)) }
     }
 
     /// Until cancelled. At first it looks after drivers that did not come back with this kubelet.
@@ -79,11 +89,15 @@ final class DriverPlugins: PluginHandler {
                 try? await Task.sleep(for: self.patience)
                 if !Task.isCancelled { await self.wipe(driver: nil) }
             }
-            for await (driver, generation) in departures {
+            for await happening in happenings {
                 group.addTask {
-                    try? await Task.sleep(for: self.patience)
-                    guard !Task.isCancelled, self.state.withLock({ $0.generations[driver] == generation }) else { return }
-                    await self.wipe(driver: driver)
+                    switch happening {
+                    case .arrived(let driver, let plugin): await self.followHealth(driver, plugin)
+                    case .departed(let driver, let generation):
+                        try? await Task.sleep(for: self.patience)
+                        guard !Task.isCancelled, self.state.withLock({ $0.generations[driver] == generation }) else { return }
+                        await self.wipe(driver: driver)
+                    }
                 }
             }
         }
@@ -103,6 +117,40 @@ final class DriverPlugins: PluginHandler {
                 log.debug("slices not removed", metadata: ["driver": "\(driver ?? "")", "error": "\(error)"])
                 try? await Task.sleep(for: backoff.next())
             }
+        }
+    }
+
+    // MARK: - Health
+
+    func health(_ driver: String, _ device: PreparedDevice) -> DeviceHealth {
+        state.withLock { $0.health.health(driver, device.pool, device.device, now: .now) }
+    }
+
+    /// As long as this instance of the driver is there. A driver that knows nothing of its devices' health does not have the method.
+    private func followHealth(_ driver: String, _ plugin: Plugin) async {
+        func isThere() -> Bool { state.withLock { $0.plugins[driver]?.contains { $0.client === plugin.client } ?? false } }
+        while !Task.isCancelled, isThere() {
+            do {
+                try await withThrowingDiscardingTaskGroup { timers in
+                    try await plugin.client.follow("/v1alpha1.DRAResourceHealth/NodeWatchResources", []) { message in
+                        guard let report = try? DeviceHealth.read(message) else { return }
+                        let changed = self.state.withLock { $0.health.take(report, of: driver, now: .now) }
+                        if changed { self.healthChange.yield(driver) }
+                        // What is not told again in time is not known any more.
+                        for patience in Set(report.values.map(\.patience)) {
+                            timers.addTask {
+                                try await Task.sleep(for: patience + .milliseconds(10))
+                                if self.state.withLock({ $0.health.expire(driver, now: .now) }) { self.healthChange.yield(driver) }
+                            }
+                        }
+                    }
+                    throw CancellationError()
+                }
+            } catch {
+                if self.state.withLock({ $0.health.forget(driver) }) { healthChange.yield(driver) }
+                if (error as? GRPCFailure)?.isUnimplemented == true { return }
+            }
+            try? await Task.sleep(for: .seconds(5))
         }
     }
 }

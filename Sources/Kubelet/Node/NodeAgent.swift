@@ -56,12 +56,28 @@ struct NodeAgent: Sendable {
         _ = try await client.patch(.nodes, key, .strategic, ["status": status], subresource: "status")
     }
 
+    /// From time to time, and at once where somebody believes this kubelet to be silent.
     private func keepStatus() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(for: node.statusInterval)
-            guard !Task.isCancelled else { return }
-            do { try await writeStatus() } catch let error as APIError where error.code == 404 { await register() } catch {
-                kubelet.parts.log.warning("node status not written", metadata: ["error": "\(error)"])
+        let key = key
+        let (wishes, wish) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        kubelet.view.listen(.nodes) { if $0.key == key, let node = $0.new, NodeObject.isDoubted(node) { wish.yield() } }
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: self.node.statusInterval)
+                    wish.yield()
+                }
+            }
+            var backoff = Backoff(base: .seconds(1), limit: .seconds(60))
+            for await _ in wishes {
+                do {
+                    do { try await writeStatus() } catch let error as APIError where error.code == 404 { await register() }
+                    backoff.reset()
+                } catch {
+                    kubelet.parts.log.warning("node status not written", metadata: ["error": "\(error)"])
+                    try? await Task.sleep(for: backoff.next())
+                    wish.yield()
+                }
             }
         }
     }

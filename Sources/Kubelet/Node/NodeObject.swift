@@ -73,6 +73,12 @@ enum NodeObject {
         ]
     }
 
+    /// Whether somebody has written that nothing was heard of the node's kubelet.
+    static func isDoubted(_ node: Node) -> Bool {
+        let own: Set = ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"]
+        return node["status"]["conditions"].list.contains { own.contains($0["type"].string ?? "") && $0["status"].string == "Unknown" }
+    }
+
     static func conditions(old: [Node], now: Timestamp) -> [Node] {
         func previous(_ type: String) -> Node? { old.first { $0["type"].string == type } }
         return [

@@ -69,13 +69,21 @@ final class PluginRegistry: Sendable {
         /// A socket made anew is another plugin's start.
         let inode: UInt64
     }
-    private let known = Mutex<[String: Known]>([:])
+    private struct State: Sendable {
+        var known: [String: Known] = [:]
+        /// Sockets that are being asked, by their paths: which ones they were.
+        var asked: [String: UInt64] = [:]
+    }
+    private let state = Mutex(State())
+    private let wakes: AsyncStream<Void>
+    private let wake: AsyncStream<Void>.Continuation
 
     init(directory: String, handlers: [any PluginHandler], log: Logger, machinePath: @escaping @Sendable (String) -> String) {
         self.directory = directory
         self.handlers = handlers
         self.log = log
         self.machinePath = machinePath
+        (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Until cancelled.
@@ -88,48 +96,59 @@ final class PluginRegistry: Sendable {
         } catch { return log.error("plugins are not followed", metadata: ["directory": "\(directory)", "error": "\(error)"]) }
         defer { watch.close() }
         await withDiscardingTaskGroup { group in
-            let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
             group.addTask {
-                while (try? await watch.next()) == true { wake.yield() }
-                wake.finish()
+                while (try? await watch.next()) == true { self.wake.yield() }
+                self.wake.finish()
             }
-            var backoff = Backoff(base: .milliseconds(500), limit: .seconds(30))
             wake.yield()
-            for await _ in wakes {
-                if await look() { backoff.reset() } else {
-                    // A socket that nobody serves yet: the directory will not tell when somebody does.
-                    let delay = backoff.next()
-                    group.addTask {
-                        try? await Task.sleep(for: delay)
-                        wake.yield()
-                    }
-                }
-            }
+            for await _ in wakes { await look(&group) }
             group.cancelAll()
         }
     }
 
-    /// False when a plugin should be asked again.
-    private func look() async -> Bool {
+    private func sockets() -> [String: UInt64] {
         var sockets: [String: UInt64] = [:]
         for name in (try? FileSystem.list(directory)) ?? [] where !name.hasPrefix(".") {
             guard let status = try? FileSystem.status("\(directory)/\(name)"), status.kind == .socket else { continue }
             sockets["\(directory)/\(name)"] = status.inode
         }
-        let before = known.withLock { $0 }
+        return sockets
+    }
+
+    private func look(_ group: inout DiscardingTaskGroup) async {
+        let sockets = sockets()
+        let before = state.withLock { $0.known }
         for (path, plugin) in before where sockets[path] != plugin.inode {
-            known.withLock { _ = $0.removeValue(forKey: path) }
+            state.withLock { _ = $0.known.removeValue(forKey: path) }
             await handlers.first { $0.type == plugin.info.type }?.deregister(plugin.info, socket: path)
             log.info("plugin is gone", metadata: ["plugin": "\(plugin.info.name)"])
         }
-        var isComplete = true
-        for (path, inode) in sockets where before[path]?.inode != inode {
-            do { try await register(path, inode) } catch {
-                isComplete = false
+        for (path, inode) in sockets {
+            let isNew = state.withLock { state in
+                guard state.known[path]?.inode != inode, state.asked[path] != inode else { return false }
+                state.asked[path] = inode
+                return true
+            }
+            // One that does not answer keeps no other waiting.
+            if isNew { group.addTask { await self.ask(path, inode) } }
+        }
+    }
+
+    /// Until it has said who it is, or is not there any more: the directory will not tell when somebody begins to serve a socket.
+    private func ask(_ path: String, _ inode: UInt64) async {
+        var backoff = Backoff(base: .milliseconds(500), limit: .seconds(30))
+        while !Task.isCancelled, (try? FileSystem.status(path))?.inode == inode {
+            do {
+                try await register(path, inode)
+                break
+            } catch {
                 log.debug("plugin not registered", metadata: ["socket": "\(path)", "error": "\(error)"])
+                try? await Task.sleep(for: backoff.next())
             }
         }
-        return isComplete
+        state.withLock { if $0.asked[path] == inode { $0.asked[path] = nil } }
+        // It may have gone before it was known, when nobody missed it.
+        wake.yield()
     }
 
     private func register(_ path: String, _ inode: UInt64) async throws {
@@ -145,11 +164,11 @@ final class PluginRegistry: Sendable {
             writer.string(2, "\(error)")
             _ = try? await client.call("/pluginregistration.Registration/NotifyRegistrationStatus", writer.finish(), timeout: .seconds(10))
             // It has been told; what it does about it shows in its socket.
-            known.withLock { $0[path] = Known(info: info, inode: inode) }
+            state.withLock { $0.known[path] = Known(info: info, inode: inode) }
             log.warning("plugin refused", metadata: ["plugin": "\(info.name)", "error": "\(error)"])
             return
         }
-        known.withLock { $0[path] = Known(info: info, inode: inode) }
+        state.withLock { $0.known[path] = Known(info: info, inode: inode) }
         var writer = WireWriter()
         writer.varint(1, 1)
         _ = try await client.call("/pluginregistration.Registration/NotifyRegistrationStatus", writer.finish(), timeout: .seconds(10))

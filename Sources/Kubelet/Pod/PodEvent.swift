@@ -101,6 +101,8 @@ package enum PodEvent: Sendable, Equatable {
     case capacityFreed
     /// Containers run with these resources now, or why they do not.
     case resourcesApplied(containers: [String: Node], pod: Node, error: String?)
+    /// Something that only the status tells is otherwise.
+    case healthChanged
     /// The status that was asked to be written is in the API.
     case statusWritten(phase: String)
     case cleaned

@@ -33,7 +33,7 @@ extension PodMachine {
         case .statusWritten(let phase): writtenPhase = phase
         case .cleaned: isClean = true
         case .deleted: hasVanished = true
-        case .woke: break
+        case .woke, .healthChanged: break
         }
         return []
     }

@@ -42,12 +42,11 @@ extension PodWorker {
         let (sandbox, addresses) = state.withLock { ($0.sandbox, $0.addresses) }
         guard let sandbox else { throw StartFailure(.creation, reason: "CreateContainerError", message: "the sandbox is gone") }
         let target = container["targetContainerName"].string.flatMap { wanted in state.withLock { $0.containers[wanted]?.container.id } }
+        let devices = ContainerDevices(directories: ContainerDevices.machineDirectories + ["\(parts.node.kubeletDirectory)/cdi"])
         let plan = ContainerPlan(
             pod: pod, container: container, attempt: attempt, image: image, node: parts.node, paths: paths, volumes: volumes, objects: parts.objects,
-            addresses: addresses, target: target)
-        var spec = try await plan.make()
-        let devices = ContainerDevices(directories: ContainerDevices.machineDirectories + ["\(parts.node.kubeletDirectory)/cdi"])
-        try ContainerDevices.apply(try devices.edits(try parts.claims.devices(pod, container)), to: &spec)
+            addresses: addresses, target: target, devices: try devices.edits(try parts.claims.devices(pod, container)))
+        let spec = try await plan.make()
         try await prepare(name, attempt)
         await removeOld(name, attempt, sandbox)
         try makeRoom(sandbox, pod)

@@ -112,12 +112,22 @@ final class PodWorker: Sendable {
 
     private func publish(_ machine: inout PodMachine) {
         if machine.isSwapping(.now()) { return }
-        let status = machine.status(hostAddresses: parts.node.addresses, now: .now())
+        var status = machine.status(hostAddresses: parts.node.addresses, now: .now())
+        addHealth(to: &status)
         let isNew = state.withLock { state in
             defer { state.status = status }
             return state.status != status
         }
         if isNew { statusInput.yield(status) }
+    }
+
+    /// Of devices, for containers that use some.
+    private func addHealth(to status: inout Node) {
+        for (index, shown) in status["containerStatuses"].list.enumerated() {
+            guard let (_, container) = pod.container(shown["name"].string ?? ""), !container["resources"]["claims"].list.isEmpty else { continue }
+            let health = parts.claims.health(pod, container)
+            if !health.isEmpty { status["containerStatuses"][index]["allocatedResourcesStatus"] = .list(health) }
+        }
     }
 
     private func perform(_ action: PodAction, _ group: inout DiscardingTaskGroup) {

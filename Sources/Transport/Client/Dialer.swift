@@ -46,7 +46,7 @@ final class Dialer: Sendable {
             if let connector {
                 channel = try await bootstrap.withConnectedSocket(try await connector(endpoint)).get()
             } else if let path = endpoint.unixPath {
-                channel = try await bootstrap.connect(unixDomainSocketPath: path).get()
+                channel = try await UnixPath.short(path) { try await bootstrap.connect(unixDomainSocketPath: $0).get() }
             } else {
                 channel = try await bootstrap.connect(host: endpoint.host, port: endpoint.port).get()
             }

@@ -14,6 +14,36 @@ package final class GRPCClient: Sendable {
 
     /// `method` is `/package.Service/Method`.
     package func call(_ method: String, _ message: [UInt8], timeout: Duration = .seconds(45)) async throws -> [UInt8] {
+        let response = try await begin(method, message, timeout)
+        let body = try await response.body(limit: GRPCClient.mostBytes)
+        if let failure = GRPCFailure(await response.trailers()) { throw failure }
+        guard body.count >= 5, body[0] == 0 else { throw GRPCFailure(code: 13, message: "message missing or compressed") }
+        let length = GRPCClient.length(body)
+        guard body.count == 5 + length else { throw GRPCFailure(code: 13, message: "message of \(body.count - 5) bytes where \(length) were announced") }
+        return Array(body[5...])
+    }
+
+    /// Each message that the server sends, until it ends the call or the task is cancelled.
+    package func follow(_ method: String, _ message: [UInt8], _ each: ([UInt8]) async -> Void) async throws {
+        // A server may have nothing to say for long, and some send no head before they do.
+        let response = try await begin(method, message, nil)
+        var pending: [UInt8] = []
+        while let chunk = try await response.nextChunk() {
+            pending += chunk
+            while pending.count >= 5 {
+                let length = GRPCClient.length(pending)
+                guard pending[0] == 0, length <= GRPCClient.mostBytes else { throw GRPCFailure(code: 13, message: "message too long or compressed") }
+                guard pending.count >= 5 + length else { break }
+                await each(Array(pending[5..<5 + length]))
+                pending.removeFirst(5 + length)
+            }
+        }
+        if let failure = GRPCFailure(await response.trailers()) { throw failure }
+    }
+
+    package func close() { client.close() }
+
+    private func begin(_ method: String, _ message: [UInt8], _ timeout: Duration?) async throws -> HTTPClientResponse {
         let size = message.count
         let head = [0, UInt8(truncatingIfNeeded: size >> 24), UInt8(truncatingIfNeeded: size >> 16), UInt8(truncatingIfNeeded: size >> 8), UInt8(truncatingIfNeeded: size)]
         var request = HTTPClientRequest("POST", endpoint, method, body: .bytes(head + message), timeout: timeout)
@@ -23,15 +53,10 @@ package final class GRPCClient: Sendable {
         guard response.status == 200 else { throw GRPCFailure(code: 2, message: "unexpected HTTP status code \(response.status)") }
         // A call that failed at once has its end in its head.
         if let failure = GRPCFailure(response.headers) { throw failure }
-        let body = try await response.body(limit: GRPCClient.mostBytes)
-        if let failure = GRPCFailure(await response.trailers()) { throw failure }
-        guard body.count >= 5, body[0] == 0 else { throw GRPCFailure(code: 13, message: "message missing or compressed") }
-        let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
-        guard body.count == 5 + length else { throw GRPCFailure(code: 13, message: "message of \(body.count - 5) bytes where \(length) were announced") }
-        return Array(body[5...])
+        return response
     }
 
-    package func close() { client.close() }
+    private static func length(_ frame: [UInt8]) -> Int { frame[1..<5].reduce(0) { $0 << 8 | Int($1) } }
 }
 
 /// How a server ended a call without an answer.

@@ -10,7 +10,7 @@ package enum Sockets {
     }
 
     package static func connect(unixPath path: String, loops: EventLoops = .shared) async throws -> ChannelByteStream {
-        try await connect(loops, path) { try await $0.connect(unixDomainSocketPath: path).get() }
+        try await connect(loops, path) { bootstrap in try await UnixPath.short(path) { try await bootstrap.connect(unixDomainSocketPath: $0).get() } }
     }
 
     /// Takes over a connected stream socket; it is closed with the stream.
