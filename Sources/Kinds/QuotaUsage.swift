@@ -69,7 +69,7 @@ package enum QuotaUsage {
         if let prefix { usage[prefix + "requests.storage"] = storage }
     }
 
-    private static let classSuffix = ".deviceclass.resource.k8s.io/devices"
+    static let classSuffix = ".deviceclass.resource.k8s.io/devices"
 
     /// As many devices of each class as the requests of a ResourceClaim may get at most.
     private static func devices(_ claim: Node, _ usage: inout [String: Quantity]) {
@@ -97,8 +97,8 @@ package enum QuotaUsage {
     // MARK: - Which quotas
 
     /// Whether an object falls under a quota: one of its scopes' conditions fails, or none of its resources is about the object, and it does not.
-    package static func matches(_ quota: Node, _ object: Node, collection: String) -> Bool {
-        guard !restricted(quota, collection: collection).isEmpty else { return false }
+    package static func matches(_ quota: Node, _ object: Node, collection: String, _ devices: ExtendedDeviceNames? = nil) -> Bool {
+        guard !restricted(quota, collection: collection, devices).isEmpty else { return false }
         let scopes = quota["spec"]["scopes"].stringList.map { (name: $0, op: "Exists", values: [String]()) }
             + quota["spec"]["scopeSelector"]["matchExpressions"].list.map {
                 (name: $0["scopeName"].string ?? "", op: $0["operator"].string ?? "", values: $0["values"].stringList)
@@ -113,8 +113,10 @@ package enum QuotaUsage {
     }
 
     /// The limited resources of a quota (its `status.hard`) that objects of a collection consume.
-    package static func restricted(_ quota: Node, collection: String) -> [String] {
-        quota["status"]["hard"].fields.map(\.key).filter { isCounted($0, collection) }
+    package static func restricted(_ quota: Node, collection: String, _ devices: ExtendedDeviceNames? = nil) -> [String] {
+        quota["status"]["hard"].fields.map(\.key).filter { name in
+            isCounted(name, collection) || (collection == ExtendedDeviceNames.collection && devices?.isCounted(name) ?? false)
+        }
     }
 
     private static let computeNames: Set<String> = [

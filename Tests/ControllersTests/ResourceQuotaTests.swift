@@ -1,4 +1,5 @@
 import Core
+import Kinds
 import Machinery
 import Testing
 import Tree
@@ -29,6 +30,35 @@ import Tree
         let quota = ResourceQuotaTests.quota(["pods": "5", "requests.cpu": "2", "limits.cpu": "4", "count/pods": "9"])
         let pods = [ResourceQuotaTests.pod("a", cpu: "250m"), ResourceQuotaTests.pod("b", cpu: "500m"), ResourceQuotaTests.pod("c", cpu: "1", phase: "Succeeded")]
         #expect(used(quota, ["pods": pods]) == ["pods": "2", "requests.cpu": "750m", "limits.cpu": "2", "count/pods": "3"])
+    }
+
+    @Test func aDeviceCountsOnceWhicheverWayItIsAskedFor() {
+        let classes: [Node] = [["metadata": ["name": "gpu"], "spec": ["extendedResourceName": "x.test/gpu"]], ["metadata": ["name": "other"], "spec": [:]]]
+        let resources: Node = ["requests": ["x.test/gpu": "2"]]
+        let pod: Node = [
+            "metadata": ["name": "p", "namespace": "default", "uid": "u"], "spec": ["containers": [["name": "c", "resources": resources]]], "status": ["phase": "Pending"],
+        ]
+        func claim(_ name: String, _ count: Int64, of kind: String = "gpu", owned: Bool = false) -> Node {
+            var metadata: Node = ["name": .string(name), "namespace": "default"]
+            if owned {
+                metadata["annotations"] = ["resource.kubernetes.io/extended-resource-claim": "true"]
+                metadata["ownerReferences"] = [["apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true]]
+            }
+            let request: Node = ["name": "r", "exactly": ["deviceClassName": .string(kind), "allocationMode": "ExactCount", "count": .int(count)]]
+            return ["metadata": metadata, "spec": ["devices": ["requests": [request]]]]
+        }
+        let quota = ResourceQuotaTests.quota([
+            "requests.x.test/gpu": "9", "requests.deviceclass.resource.kubernetes.io/gpu": "9", "gpu.deviceclass.resource.k8s.io/devices": "9",
+            "requests.y.test/none": "9",
+        ])
+        let claims = [claim("made", 3, owned: true), claim("made-later", 1, owned: true), claim("asked", 1), claim("else", 1, of: "other")]
+        let counted = ResourceQuotas.recounted(
+            quota, ["pods": [pod], ExtendedDeviceNames.collection: claims], ExtendedDeviceNames(classes: classes), now: Fixture.now)
+        // Of the claim that stands for the pod's two, one more; the pod has but one such claim.
+        #expect(counted["status"]["used"].stringMap == [
+            "requests.x.test/gpu": "5", "requests.deviceclass.resource.kubernetes.io/gpu": "5", "gpu.deviceclass.resource.k8s.io/devices": "5",
+            "requests.y.test/none": "0",
+        ])
     }
 
     @Test func podPastItsGraceNoLongerCounts() {

@@ -37,15 +37,16 @@ import Tree
         #expect(report == [.init(pool: "p", device: "d"): sick, .init(pool: "p"): DeviceHealth(state: .healthy)])
         var table = DeviceHealthTable()
         let start = ContinuousClock.now
-        #expect(table.take(report, of: "x", now: start))
-        #expect(!table.take(report, of: "x", now: start + .seconds(5)))
+        let changes = [table.take(report, of: "x", now: start), table.take(report, of: "x", now: start + .seconds(5))]
+        #expect(changes == [true, false])
         #expect(table.health("x", "p", "d", now: start + .seconds(15)) == sick)
         #expect(table.health("x", "p", "d", now: start + .seconds(16)).state == .unknown)
         #expect(table.health("y", "p", "d", now: start).state == .unknown)
-        #expect(!table.expire("x", now: start + .seconds(15)))
-        #expect(table.expire("x", now: start + .seconds(16)))
+        let expired = [table.expire("x", now: start + .seconds(15)), table.expire("x", now: start + .seconds(16))]
+        #expect(expired == [false, true])
         #expect(table.health("x", "p", "", now: start + .seconds(16)).state == .healthy)
-        #expect(table.forget("x") && !table.forget("x"))
+        let forgotten = [table.forget("x"), table.forget("x")]
+        #expect(forgotten == [true, false])
         let long: [UInt8] = [42, 0x84, 0x08] + [UInt8](repeating: 97, count: 1028)
         let shortened = try DeviceHealth.read([10, 0x87, 0x08] + long).values.first?.message
         #expect(shortened?.count == 1024 && shortened?.hasSuffix("a...") == true)

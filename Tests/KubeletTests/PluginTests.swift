@@ -1,5 +1,9 @@
+import APIServer
+import Client
 import Core
 import Logging
+import Machinery
+import Schema
 import Synchronization
 import Testing
 import Transport

@@ -39,7 +39,7 @@ import Testing
             listeners: [.unix(path: "\(directory)/s", mode: 0o600)],
             handler: ClosureHandler { $0.respond(status: 200, headers: ["content-type": "application/grpc", "grpc-status": "14"], body: []) })
         try await server.start()
-        try FileSystem.rename("\(directory)/s", "\(deep)/s")
+        try FileSystem.rename("\(directory)/s", to: "\(deep)/s")
         let client = GRPCClient(unixPath: "\(deep)/s")
         await #expect { _ = try await client.call("/a.B/C", []) } throws: { ($0 as? GRPCFailure)?.code == 14 }
         client.close()

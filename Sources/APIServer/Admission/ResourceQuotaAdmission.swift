@@ -26,19 +26,20 @@ package struct ResourceQuotaAdmission: CommitCharge {
         guard !request.namespace.isEmpty, ResourceQuotaAdmission.handles(request), request.resource.collection != "events" else { return [] }
         guard let page = try? store.list("resourcequotas", namespace: request.namespace), !page.records.isEmpty else { return [] }
         let collection = request.resource.collection
-        let usage = QuotaUsage.of(request.object, collection: collection)
-        let before = request.operation == .update ? QuotaUsage.of(request.old, collection: collection) : [:]
+        let devices = collection == ExtendedDeviceNames.collection ? extendedDevices() : nil
+        let usage = usage(of: request.object, request, devices)
+        let before = request.operation == .update ? self.usage(of: request.old, request, devices) : [:]
         var charges: [(record: Record, quota: Node, delta: [String: Quantity])] = []
         for record in page.records {
             let quota = try record.sharedNode()
-            guard QuotaUsage.matches(quota, request.object, collection: collection) else { continue }
-            let restricted = QuotaUsage.restricted(quota, collection: collection)
+            guard QuotaUsage.matches(quota, request.object, collection: collection, devices) else { continue }
+            let restricted = QuotaUsage.restricted(quota, collection: collection, devices)
             try checkConstraints(restricted, quota, request)
             let unknown = restricted.filter { quota["status"]["used"][$0].isNull }
             guard unknown.isEmpty else {
                 throw request.forbidden("status unknown for quota: \(quota.name), resources: \(restricted.sorted().joined(separator: ","))")
             }
-            let counted = request.operation == .update && QuotaUsage.matches(quota, request.old, collection: collection) ? before : [:]
+            let counted = request.operation == .update && QuotaUsage.matches(quota, request.old, collection: collection, devices) ? before : [:]
             var delta: [String: Quantity] = [:]
             for name in restricted {
                 guard let now = usage[name] else { continue }
@@ -50,6 +51,22 @@ package struct ResourceQuotaAdmission: CommitCharge {
         var commands: [Command] = []
         for charge in charges { commands.append(try command(charge.record, charge.quota, charge.delta, request)) }
         return commands
+    }
+
+    private func extendedDevices() -> ExtendedDeviceNames? {
+        let classes = (try? store.list("resource.k8s.io/deviceclasses").records.map { try $0.sharedNode() }) ?? []
+        let names = ExtendedDeviceNames(classes: classes)
+        return names.isEmpty ? nil : names
+    }
+
+    private func usage(of object: Node, _ request: AdmissionRequest, _ devices: ExtendedDeviceNames?) -> [String: Quantity] {
+        guard let devices else { return QuotaUsage.of(object, collection: request.resource.collection) }
+        let pod = ExtendedDeviceNames.owner(of: object) { name in
+            store.get(Key("pods", namespace: request.namespace, name: name)).flatMap { try? $0.sharedNode() }
+        } claims: {
+            (try? store.list(ExtendedDeviceNames.collection, namespace: request.namespace).records.map { try $0.sharedNode() }) ?? []
+        }
+        return devices.usage(of: object, pod: pod)
     }
 
     private static func handles(_ request: AdmissionRequest) -> Bool {

@@ -41,25 +41,38 @@ package final class ResourceQuotas: Reconciler {
             let old = try await view.client.get(.resourceQuotas, key)
             var objects: [String: [Node]] = [:]
             for (collection, resource) in counted { objects[collection] = try await view.client.list(resource, ListOptions(namespace: key.namespace)).items }
-            let new = ResourceQuotas.recounted(old, objects, now: now)
+            let new = ResourceQuotas.recounted(old, objects, try await devices(counted, view), now: now)
             guard new != old else { return nil }
             _ = try await view.client.update(.resourceQuotas, new, subresource: "status")
         } catch let error as APIError where error.code == 404 {}
         return nil
     }
 
+    /// Nil where no claim counts under the name of an extended resource.
+    private func devices(_ counted: [String: GroupVersionResource], _ view: ClusterView) async throws -> ExtendedDeviceNames? {
+        guard counted["pods"] != nil, counted[ExtendedDeviceNames.collection] != nil else { return nil }
+        let names = ExtendedDeviceNames(classes: try await view.client.list(.deviceClasses, ListOptions()).items)
+        return names.isEmpty ? nil : names
+    }
+
     /// The quota with its limits in force and what the objects use of them, by collection.
-    static func recounted(_ quota: Node, _ objects: [String: [Node]], now: Timestamp) -> Node {
+    static func recounted(_ quota: Node, _ objects: [String: [Node]], _ devices: ExtendedDeviceNames? = nil, now: Timestamp) -> Node {
         var quota = quota
         let hard = quota["spec"]["hard"]
         let before = quota["status"]
         quota["status"]["hard"] = hard
         var used: [String: Quantity] = [:]
         for (collection, items) in objects {
-            let names = QuotaUsage.restricted(quota, collection: collection)
+            let names = QuotaUsage.restricted(quota, collection: collection, devices)
             for name in names { used[name] = used[name] ?? .zero }
-            for object in items where QuotaUsage.matches(quota, object, collection: collection) {
-                let usage = QuotaUsage.of(object, collection: collection, isAlive: isAlive(object, now))
+            for object in items where QuotaUsage.matches(quota, object, collection: collection, devices) {
+                let usage: [String: Quantity]
+                if let devices, collection == ExtendedDeviceNames.collection {
+                    let pod = ExtendedDeviceNames.owner(of: object) { name in objects["pods"]?.first { $0.name == name } } claims: { items }
+                    usage = devices.usage(of: object, pod: pod)
+                } else {
+                    usage = QuotaUsage.of(object, collection: collection, isAlive: isAlive(object, now))
+                }
                 for name in names { if let amount = usage[name] { used[name] = (used[name] ?? .zero) + amount } }
             }
         }
@@ -91,7 +104,8 @@ package final class ResourceQuotas: Reconciler {
         lazy var served = served()
         for (name, _) in hard.fields {
             for (collection, resource) in ResourceQuotas.plain where QuotaUsage.isCounted(name, collection) { out[collection] = resource }
-            if QuotaUsage.isCounted(name, "resource.k8s.io/resourceclaims"),
+            // What pods ask for by the name of an extended resource may be devices, which claims count for too.
+            if QuotaUsage.isCounted(name, ExtendedDeviceNames.collection) || (name.hasPrefix("requests.") && name.contains("/")),
                 let claims = served.first(where: { $0.resource.group == "resource.k8s.io" && $0.resource.resource == "resourceclaims" })
             {
                 out["resource.k8s.io/resourceclaims"] = claims.resource
