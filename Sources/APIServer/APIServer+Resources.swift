@@ -69,11 +69,7 @@ extension APIServer {
     func rendering(_ request: APIRequest, _ resource: ServedResource, allowsShapes: Bool = true) throws(APIError) -> Rendering {
         // Two statuses have no tables upstream.
         let isBare = request.info.subresource == "status" && ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(resource.group)
-        let format: ResponseFormat
-        do throws(APIError) { format = try request.format(allowsProtobuf: !resource.isCustom, allowsShapes: allowsShapes && !isBare) } catch {
-            guard isBare else { throw error }
-            throw .notAcceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
-        }
+        let format = try request.format(allowsProtobuf: !resource.isCustom, allowsShapes: allowsShapes && !isBare)
         var rendering = Rendering(resource: resource, format: format, conversion: parts.conversion)
         rendering.tableOptions.includeObject = request.first("includeObject") ?? "Metadata"
         return rendering
@@ -146,7 +142,8 @@ extension APIServer {
 
     private func update(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         let rendering = try rendering(request, resource)
-        let context = try context(request)
+        var context = try context(request)
+        context.isReplacement = true
         var decoded = try await decodeBody(request, resource, context)
         let info = request.info
         if decoded.name.isEmpty {
@@ -184,7 +181,7 @@ extension APIServer {
             var patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
             let found = GroupVersionKind(apiVersion: patched.apiVersion, kind: patched.kind)
             if found != resource.resource.gvk, found.map({ resource.graph.message(of: $0) == nil }) ?? true {
-                throw patch.refusal(patched, of: current, BodyDecoder.unregistered(patched.apiVersion, patched.kind))
+                throw patch.refusal(patched, of: current, BodyDecoder.unregistered(patched.apiVersion, patched.kind, in: resource.group))
             }
             guard patched.name == info.name else {
                 throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")

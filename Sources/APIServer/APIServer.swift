@@ -156,7 +156,7 @@ package final class APIServer: HTTPHandler {
     }
 
     static func refusal(_ asked: Attributes) -> APIError {
-        if asked.isResource { return .forbidden(asked.qualifiedResource, group: asked.group, name: asked.name, why: asked.refusal) }
+        if asked.isResource { return .forbidden(asked.resource, group: asked.group, name: asked.name, why: asked.refusal) }
         return APIError(code: 403, reason: "Forbidden", message: "forbidden: \(asked.refusal)", details: .init())
     }
 
@@ -174,9 +174,8 @@ package final class APIServer: HTTPHandler {
             guard parts.authorizer.allows(asked) else { throw APIServer.refusal(asked) }
         }
         let prefix = "system:serviceaccount:"
-        if name.hasPrefix(prefix) {
-            let rest = name.dropFirst(prefix.count).split(separator: ":")
-            guard rest.count == 2 else { throw APIError.badRequest("invalid service account name \(FieldError.quoted(name))") }
+        let rest = name.hasPrefix(prefix) ? name.dropFirst(prefix.count).split(separator: ":") : []
+        if rest.count == 2 {
             try check("serviceaccounts", "", String(rest[1]), String(rest[0]))
             if target.groups.isEmpty { target.groups = ["system:serviceaccounts", "system:serviceaccounts:\(rest[0])"] }
         } else {
@@ -192,7 +191,9 @@ package final class APIServer: HTTPHandler {
             try check("userextras/\(key)", "authentication.k8s.io", field.value)
             target.extra[key, default: []].append(field.value)
         }
-        if target.name != "system:anonymous", !target.groups.contains("system:authenticated") { target.groups.append("system:authenticated") }
+        if target.name == "system:anonymous" {
+            if !target.groups.contains("system:unauthenticated") { target.groups.append("system:unauthenticated") }
+        } else if !target.groups.contains("system:authenticated") { target.groups.append("system:authenticated") }
         trail?.impersonates(target, "")
         return target
     }

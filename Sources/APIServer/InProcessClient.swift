@@ -115,8 +115,10 @@ package final class InProcessClient: ClusterClient {
     package func update(_ resource: GroupVersionResource, _ object: Node, subresource: String?) async throws -> Node {
         let served = try served(resource)
         let object = typed(object, served)
+        var context = context("update")
+        context.isReplacement = true
         let written = try await writer.update(
-            served, namespace: object.namespace, name: object.name, subresource: subresource ?? "", context("update")) { _ in object }
+            served, namespace: object.namespace, name: object.name, subresource: subresource ?? "", context) { _ in object }
         return try await node(written, served)
     }
 
@@ -124,7 +126,9 @@ package final class InProcessClient: ClusterClient {
         let served = try served(resource)
         let verb = try PatchVerb(patch, PatchVerb.Kind(rawValue: type.rawValue) ?? .merge)
         let checks = writer.checks
-        let context = context("patch")
+        var context = context("patch")
+        // Parts of this process name the uid that they mean.
+        context.isReplacement = true
         let options = context.options
         let written = try await writer.update(served, namespace: key.namespace, name: key.name, subresource: subresource ?? "", context) {
             (current) throws(APIError) in

@@ -28,10 +28,7 @@ package struct NamespaceStrategy: KindStrategy {
 
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
         switch subresource {
-        case "finalize":
-            let finalizers = object["spec"]["finalizers"]
-            object = old
-            object["spec"]["finalizers"] = finalizers
+        case "finalize": object["status"] = old["status"]
         case "status": object["spec"] = old["spec"]
         default:
             object["spec"]["finalizers"] = old["spec"]["finalizers"]
@@ -40,6 +37,17 @@ package struct NamespaceStrategy: KindStrategy {
     }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
+        if subresource == "finalize" {
+            var findings = Findings()
+            for (index, name) in object["spec"]["finalizers"].stringList.enumerated() {
+                let path = PodStrategy.specPath.child("finalizers").element(index)
+                findings.format(path, name, NameFormat.qualifiedName)
+                if !name.contains("/"), !["kubernetes", "orphan", "foregroundDeletion"].contains(name) {
+                    findings.invalid(path, .string(name), "name is neither a standard finalizer name nor is it fully qualified")
+                }
+            }
+            return findings.errors
+        }
         guard subresource == "status" else { return [] }
         let phase = object["status"]["phase"].string ?? ""
         if object.isBeingDeleted, phase != "Terminating" {

@@ -53,8 +53,15 @@ package struct BodyDecoder: Sendable {
     }
 
     /// Upstream names the file of its registry, which clients never read and logs always show.
-    package static func unregistered(_ apiVersion: String, _ kind: String) -> String {
-        "no kind \(NodePath.quoted(kind)) is registered for version \(NodePath.quoted(apiVersion)) in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+    /// Groups with a server of their own have another one.
+    package static func unregistered(_ apiVersion: String, _ kind: String, in group: String) -> String {
+        let file =
+            switch group {
+            case "apiextensions.k8s.io": "pkg/apiserver/apiserver.go:55"
+            case "apiregistration.k8s.io": "pkg/apiserver/scheme/scheme.go:28"
+            default: "pkg/api/legacyscheme/scheme.go:30"
+            }
+        return "no kind \(NodePath.quoted(kind)) is registered for version \(NodePath.quoted(apiVersion)) in scheme \"\(file)\""
     }
 
     /// `Deployment in version "v1" cannot be handled as a Deployment: …`
@@ -171,7 +178,7 @@ package struct BodyDecoder: Sendable {
             throw .badRequest("the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
         }
         let why = !isKnown
-            ? BodyDecoder.unregistered(found.apiVersion, found.kind)
+            ? BodyDecoder.unregistered(found.apiVersion, found.kind, in: kind.group)
             : "converting (\(found.version).\(found.kind)) to (\(BodyDecoder.internalPackage(kind)).\(kind.kind)): unknown conversion"
         throw BodyDecoder.unhandled(found, as: kind, why)
     }

@@ -43,7 +43,8 @@ package struct JSONPatch: Sendable {
             case "add": try edit(&document, operation.path, operation.op) { _ in .add(operation.value ?? .null) }
             case "remove": try edit(&document, operation.path, operation.op) { _ in .remove }
             case "replace":
-                try edit(&document, operation.path, operation.op) { $0 == nil ? .fail("replace operation does not apply: doc is missing key: \(operation.path.text): missing value") : .set(operation.value ?? .null) }
+                // What an object has not is set, as upstream does.
+                try edit(&document, operation.path, operation.op) { _ in .set(operation.value ?? .null) }
             case "move":
                 let value = try read(document, operation.from, "move")
                 try edit(&document, operation.from, "move") { _ in .remove }
@@ -107,7 +108,7 @@ extension JSONPatch {
     }
 
     private enum Edit {
-        case add(Node), set(Node), remove, fail(String)
+        case add(Node), set(Node), remove
     }
 
     private func inapplicable(_ text: String) -> PatchFailure { .inapplicable(text) }
@@ -154,7 +155,6 @@ extension JSONPatch {
             switch decide(document) {
             case .add(let value), .set(let value): document = value
             case .remove: throw missing("remove", pointer)
-            case .fail(let text): throw inapplicable(text)
             }
             return
         }
@@ -181,7 +181,6 @@ extension JSONPatch {
                     throw inapplicable("error in \(op) for path: '\(pointer.text)': Unable to remove nonexistent key: \(step): missing value")
                 }
                 node.remove(step)
-            case .fail(let text): throw inapplicable(text)
             }
         case .list(var items):
             if rest.isEmpty, step == "-", case .add(let value) = decide(nil) {
@@ -198,13 +197,14 @@ extension JSONPatch {
             }
             switch decide(index < items.count ? items[index] : nil) {
             case .add(let value): items.insert(value, at: index)
-            case .set(let value): items[index] = value
+            case .set(let value):
+                guard index < items.count else { throw badIndex(op, pointer, step) }
+                items[index] = value
             case .remove:
                 guard index < items.count else {
                     throw badIndex(op, pointer, step)
                 }
                 items.remove(at: index)
-            case .fail(let text): throw inapplicable(text)
             }
             node = .list(items)
         default: throw missing(op, pointer)

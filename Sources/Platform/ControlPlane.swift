@@ -161,7 +161,8 @@ package final class ControlPlane: Sendable {
         ).ensure()
         let services = APIServiceController(store: store, catalog: catalog, client: client(as: "system:kube-aggregator"), apis: aggregation)
         let checks = PolicyTypeChecks(catalog: catalog, client: client(as: "system:kube-controller-manager"))
-        background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }] }
+        let schemas = FlowSchemaConditions(catalog: catalog, writer: writer, client: client(as: "system:apiserver"))
+        background.withLock { $0 += [Task { await custom.run() }, Task { await services.run() }, Task { await schemas.run() }] }
         let (tracking, uses) = (LegacyTokenTracking(client: client(as: "system:apiserver")), tokens.uses)
         background.withLock { $0.append(Task { await tracking.note(uses) }) }
         if options.isControllerManager {

@@ -38,6 +38,7 @@ struct PatchTests {
         (#"[{"op":"copy","from":"/a","path":"/b/a"}]"#, #"{"a":[1,2],"b":{"c":1,"a":[1,2]}}"#),
         (#"[{"op":"test","path":"/b/c","value":1},{"op":"add","path":"/x~1y","value":null}]"#, #"{"a":[1,2],"b":{"c":1},"x/y":null}"#),
         (#"[{"op":"replace","path":"","value":1}]"#, "1"),
+        (#"[{"op":"replace","path":"/b/new","value":2}]"#, #"{"a":[1,2],"b":{"c":1,"new":2}}"#),
     ]) func jsonPatchOperationsDoWhatTheySay(_ patch: String, _ expected: String) throws {
         let target = try Node(json: #"{"a":[1,2],"b":{"c":1}}"#)
         #expect(try JSONPatch(Node(json: patch)).apply(to: target) == Node(json: expected))
@@ -46,7 +47,7 @@ struct PatchTests {
     @Test(arguments: [
         (#"[{"op":"test","path":"/b/c","value":2}]"#, "testing value /b/c failed: test failed"),
         (#"[{"op":"remove","path":"/nope"}]"#, "error in remove for path: '/nope': Unable to remove nonexistent key: nope: missing value"),
-        (#"[{"op":"replace","path":"/b/nope","value":1}]"#, "replace operation does not apply: doc is missing key: /b/nope: missing value"),
+        (#"[{"op":"replace","path":"/a/2","value":1}]"#, "replace operation does not apply: doc is missing key: /a/2: missing value"),
         (#"[{"op":"add","path":"/x/y","value":1}]"#, "add operation does not apply: doc is missing path: \"/x/y\": missing value"),
         (#"[{"op":"add","path":"/a/7","value":1}]"#, "error in add for path: '/a/7': Unable to access invalid index: 7: invalid index referenced"),
         (#"[{"op":"move","from":"/x","path":"/y"}]"#, "move operation does not apply: doc is missing from path: /x: missing value"),

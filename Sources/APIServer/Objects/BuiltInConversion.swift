@@ -42,7 +42,12 @@ enum EventConversion {
         ("lastTimestamp", "deprecatedLastTimestamp"), ("count", "deprecatedCount"), ("reportingComponent", "reportingController"),
     ]
 
-    static func toEvents(_ event: Node) -> Node { rename(event, names.map { ($0.0, $0.1) }) }
+    static func toEvents(_ event: Node) -> Node {
+        var out = rename(event, names.map { ($0.0, $0.1) })
+        // Written always by the one, and only where they say something by the other.
+        for field in ["reportingController", "reportingInstance"] where out[field].isEmpty { out.remove(field) }
+        return out
+    }
     static func toCore(_ event: Node) -> Node { rename(event, names.map { ($0.1, $0.0) }) }
 
     private static func rename(_ event: Node, _ pairs: [(String, String)]) -> Node {

@@ -50,10 +50,10 @@ enum ObjectMetadata {
     // MARK: - Update
 
     /// Whether the object that the client sent is still about the one stored.
-    static func checkPreconditions(_ object: Node, old: Node, _ resource: ServedResource, _ traits: KindTraits) throws(APIError) {
+    static func checkPreconditions(_ object: Node, old: Node, _ resource: ServedResource, _ traits: KindTraits, checksUID: Bool) throws(APIError) {
         func conflict(_ why: String) -> APIError { .conflict(resource.plural, group: resource.group, name: old.name, why: why) }
         let uid = object.uid
-        if !uid.isEmpty, uid != old.uid {
+        if checksUID, !uid.isEmpty, uid != old.uid {
             let place = (old.namespace.isEmpty ? [] : [old.namespace]) + [old.name]
             let root = ObjectMetadata.folder(of: resource)
             throw conflict(
@@ -91,7 +91,9 @@ enum ObjectMetadata {
 
     /// What no update may change is what it was; deletion marks stay.
     static func prepareUpdate(_ object: inout Node, old: Node) {
-        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "resourceVersion"] {
+        // Another uid is left for validation to refuse.
+        if object.uid.isEmpty { object["metadata"]["uid"] = old["metadata"]["uid"] }
+        for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "resourceVersion"] {
             object["metadata"][field] = old["metadata"][field]
         }
         if object.name.isEmpty { object["metadata"]["name"] = old["metadata"]["name"] }

@@ -99,6 +99,10 @@ package final class APIRequest: Sendable {
             allowsShapes: allowsShapes)
         guard let negotiated else {
             guard allowsProtobuf else { throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml") }
+            if AcceptHeader.namesServedType(http.headers["accept"] ?? "") {
+                throw APIError.notAcceptable(
+                    "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+            }
             let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
             let isCollection = info.verb == "list" || info.verb == "watch"
             let streams = isCollection ? ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"] : []

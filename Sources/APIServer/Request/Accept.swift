@@ -39,6 +39,11 @@ package enum AcceptHeader {
         return nil
     }
 
+    /// Whether a type that is served is asked for, whatever else is asked of it.
+    package static func namesServedType(_ header: String) -> Bool {
+        clauses(header).contains { ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"].contains($0.type) }
+    }
+
     struct Clause {
         var type: String
         var parameters: [(String, String)] = []
@@ -66,7 +71,7 @@ package enum AcceptHeader {
     private static func format(of clause: Clause, allowsProtobuf: Bool, allowsShapes: Bool) -> ResponseFormat? {
         var format = ResponseFormat()
         switch clause.type {
-        case "application/json", "*/*", "application/*": format.encoding = .json
+        case "application/json", "*/*": format.encoding = .json
         case "application/yaml": format.encoding = .yaml
         case "application/vnd.kubernetes.protobuf":
             guard allowsProtobuf else { return nil }
@@ -79,6 +84,7 @@ package enum AcceptHeader {
             case "as": asked.kind = value
             case "g": asked.group = value
             case "v": asked.version = value
+            case "stream" where value != "watch" || format.encoding == .yaml: return nil
             case "pretty": format.isPretty = value == "1" || value == "true"
             default: continue
             }
@@ -93,6 +99,8 @@ package enum AcceptHeader {
             return format
         default: return nil
         }
+        // Tables have no protobuf.
+        if format.shape == .table, format.encoding == .protobuf { return nil }
         guard allowsShapes, asked.version == "v1" || asked.version == "v1beta1" else { return nil }
         format.shapeVersion = asked.version
         return format

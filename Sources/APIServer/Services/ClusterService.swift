@@ -36,7 +36,7 @@ package struct ClusterService: Sendable {
             [
                 "kind": "Service", "apiVersion": "v1", "metadata": ["name": "kubernetes", "namespace": "default", "labels": ClusterService.labels],
                 "spec": [
-                    "type": "ClusterIP", "clusterIP": .string(serviceAddress), "clusterIPs": [.string(serviceAddress)], "ipFamilies": ["IPv4"],
+                    "type": "ClusterIP", "clusterIP": .string(serviceAddress),
                     "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
                     "ports": [["name": "https", "protocol": "TCP", "port": 443, "targetPort": .int(Int64(port))]],
                 ],

@@ -9,6 +9,7 @@ package struct BindingAction: PostSubresource {
     package init(writer: ObjectWriter) { self.writer = writer }
 
     package func post(_ object: Node, _ resource: ServedResource, namespace: String, name: String, _ context: WriteContext) async throws(APIError) -> Node {
+        guard object.name == name else { throw .badRequest("name in URL does not match name in Binding object") }
         let target = object["target"]["name"].string ?? ""
         let kind = object["target"]["kind"].string ?? ""
         var errors: [FieldError] = []

@@ -129,7 +129,15 @@ package struct ScaleSubresource: SubresourceHandler {
         request.audit?.requestText(patch.configuration)
         return { (scale) throws(APIError) in
             let patched = try patch.apply(to: scale, graph: canonical.graph, as: message, resource)
-            do throws(DecodingFailure) { return try canonical.decode(patched, as: message).node } catch { throw BodyDecoder.unhandled(gvk, as: gvk, error.description) }
+            let decoded: Canonical.Decoded
+            do throws(DecodingFailure) { decoded = try canonical.decode(patched, as: message) } catch { throw patch.refusal(patched, of: scale, error.description) }
+            let unknown = decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
+            switch context.options.fieldValidation {
+            case .strict where !unknown.isEmpty: throw patch.refusal(patched, of: scale, "strict decoding error: " + unknown.joined(separator: ", "))
+            case .warn: for text in unknown { context.warn(text) }
+            default: break
+            }
+            return decoded.node
         }
     }
 

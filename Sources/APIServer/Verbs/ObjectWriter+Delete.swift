@@ -89,12 +89,12 @@ extension ObjectWriter {
         var object = old
         let changed = mark(&object, old: old, options, strategy.traits)
         let finished = ObjectMetadata.isFinished(object, strategy.traits)
-        if context.options.isDryRun { return .unsaved(finished ? old : object, isGone: finished) }
+        if context.options.isDryRun { return .unsaved(finished && strategy.traits.gracePeriod == nil ? old : object, isGone: finished) }
         if !finished, !changed { return .marked(record) }
         do {
             if finished {
-                // The last state is what stood there: a deletion at once leaves no marks in its event.
-                let final = old.isBeingDeleted ? object : old
+                // The last state is what stood there: a deletion at once leaves no marks in its event, but for kinds that might have had grace.
+                let final = old.isBeingDeleted || strategy.traits.gracePeriod != nil ? object : old
                 let gone = try await store.commit(.delete(record.key, try await draft(final, resource), expected: record.revision))
                 stages[resource.collection]?.released(old)
                 return .gone(gone)

@@ -19,6 +19,8 @@ package struct WriteContext: Sendable {
     package var warn: @Sendable (String) -> Void
     /// The configuration of server-side apply brings its managed fields along.
     var isApply = false
+    /// The whole object comes from the client, with the uid that it expects. In a patch another uid is a change that is refused.
+    var isReplacement = false
     /// Admission has seen what is written, as another object: a Scale, a Binding.
     var isAdmitted = false
     /// The options object of the request, for webhooks.
@@ -155,7 +157,7 @@ package final class ObjectWriter: Sendable {
         let strategy = strategy(resource)
         let old = try await served(record, resource)
         var object = try await change(old)
-        try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits)
+        try ObjectMetadata.checkPreconditions(object, old: old, resource, strategy.traits, checksUID: context.isReplacement)
         // Before the strategy: what it carries over is nobody's.
         let through = context.fieldsThrough ?? subresource
         if !context.isApply, FieldOwnership.tracks(through) {

@@ -16,6 +16,8 @@ struct PatchVerb: Sendable {
     /// Keys that came twice, in upstream's words.
     let duplicates: [String]
     private let operations: JSONPatch?
+    /// A patch of the wrong type is told when there is something to patch.
+    private let fault: APIError?
 
     /// Reads the patch before any object is looked at. Throws 415 for a type that the resource does not take.
     init(_ bytes: [UInt8], mediaType: String, _ resource: ServedResource, acceptsStrategic: Bool) throws(APIError) {
@@ -44,20 +46,27 @@ struct PatchVerb: Sendable {
             throw APIError.badRequest(kind == .apply ? "error decoding YAML: \(error)" : "error decoding patch: \(error)")
         }
         if kind == .json {
-            guard case .list = patch else { throw APIError.badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type []handlers.jsonPatchOp") }
+            guard case .list = patch else {
+                operations = nil
+                fault = .badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type []handlers.jsonPatchOp")
+                return
+            }
             do { operations = try JSONPatch(patch) } catch { throw error.apiError }
         } else {
             operations = nil
             guard case .map = patch else {
-                throw APIError.badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type map[string]interface {}")
+                fault = .badRequest("error decoding patch: json: cannot unmarshal \(PatchVerb.type(patch)) into Go value of type map[string]interface {}")
+                return
             }
         }
+        fault = nil
     }
 
     /// A patch of this process's own.
     init(_ patch: Node, _ kind: Kind) throws(APIError) {
         self.kind = kind
         self.patch = patch
+        fault = nil
         duplicates = []
         if kind == .json {
             do { operations = try JSONPatch(patch) } catch { throw error.apiError }
@@ -117,6 +126,7 @@ struct PatchVerb: Sendable {
 
     /// The patched object; `id` is the message that the patch is about (a Scale for the scale subresource).
     func apply(to current: Node, graph: Graph, as id: MessageID, _ resource: ServedResource) throws(APIError) -> Node {
+        if let fault { throw fault }
         switch kind {
         case .json:
             do { return try operations?.apply(to: current) ?? current } catch { throw error.apiError }

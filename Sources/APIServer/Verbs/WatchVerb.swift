@@ -13,6 +13,10 @@ struct WatchVerb: Sendable {
     var bookmarkInterval = Duration.seconds(60)
 
     func run(_ request: APIRequest, _ resource: ServedResource, _ query: ListQuery, _ rendering: Rendering) async throws(APIError) {
+        if rendering.format.encoding == .yaml {
+            let types = ["application/json;stream=watch"] + (resource.isCustom ? [] : ["application/vnd.kubernetes.protobuf;stream=watch"])
+            throw .notAcceptable("only the following media types are accepted: \(types.joined(separator: ", "))")
+        }
         let stream = WatchStream(exchange: request.exchange, rendering: rendering, selection: query.selection)
         let namespace: String? = request.info.namespace.isEmpty ? nil : request.info.namespace
         let name = query.selection.name

@@ -1,3 +1,4 @@
+import Core
 package import Machinery
 package import Tree
 
@@ -29,6 +30,7 @@ package struct AccessReviews: VirtualResource {
         }
         let errors = errors(review)
         if !errors.isEmpty { throw .invalid(kind: "", group: resource.group, name: "", errors: errors) }
+        FieldOwnership(resource, subresource: "", now: Timestamp.now()).record(&review, old: .null, by: context.options.fieldManager)
         let spec = review["spec"]
         let asked = attributes(spec, user: subject == .own ? context.user : AccessReviews.user(spec))
         review["status"] = ["allowed": .bool(authorizer.allows(asked))]

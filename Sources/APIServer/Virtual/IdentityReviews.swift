@@ -31,6 +31,7 @@ package struct TokenReview: VirtualResource {
         let token = object["spec"]["token"].string ?? ""
         guard !token.isEmpty else { throw .badRequest("token is required for TokenReview in authentication") }
         var review = object
+        FieldOwnership(resource, subresource: "", now: Timestamp.now()).record(&review, old: .null, by: context.options.fieldManager)
         let audiences = object["spec"]["audiences"].stringList
         if let found = tokens.user(of: token, audiences: audiences.isEmpty ? [ServiceAccountTokens.issuer] : audiences) {
             review["status"] = ["authenticated": true, "user": found.user.node, "audiences": Node(found.audiences)]

@@ -49,6 +49,8 @@ enum EventRules {
         whole("deprecatedFirstTimestamp", "firstTimestamp")
         whole("deprecatedLastTimestamp", "lastTimestamp")
         whole("deprecatedCount", "count")
+        // Upstream finds it twice.
+        text("reason")
         text("type")
         whole("eventTime", "eventTime")
         text("action")

@@ -120,6 +120,13 @@ package struct PodStrategy: KindStrategy {
             return PodSpecValidation.errors(object["spec"], at: Self.specPath, isPod: true, podName: object.name) + PodUpdate.ephemeralErrors(object, old: old)
         case "resize":
             return PodSpecValidation.errors(object["spec"], at: Self.specPath, isPod: true, podName: object.name) + PodUpdate.resizeErrors(object, old: old)
+        case "status":
+            var findings = Findings()
+            let path = NodePath([.key("status"), .key("podIPs")])
+            let told = object["status"]["podIPs"].list.map { $0["ip"].string ?? "" }
+            let addresses = told.isEmpty ? [object["status"]["podIP"].string].compactMap { $0 } : told
+            for (index, address) in addresses.enumerated() where !address.isEmpty { findings.format(path.element(index), address, AddressFormat.address) }
+            return findings.errors
         default: return []
         }
     }

@@ -143,23 +143,49 @@ struct FieldWalk {
         }
     }
 
-    /// Items of the configuration in its order; the others where they stood among them.
+    /// Items of the configuration in its order, the others among them: upstream's walk of both lists at once.
     private func mergeItems(_ live: Node, _ config: Node, _ type: OwnedType) -> [Node] {
-        let before = steps(live, type)
-        let changes = steps(config, type)
-        let named = Set(changes.map(\.0))
-        let places = Dictionary(before.enumerated().map { ($0.element.0, $0.offset) }, uniquingKeysWith: { first, _ in first })
-        var others = before.enumerated().filter { !named.contains($0.element.0) }[...]
+        let (left, right) = (steps(live, type), steps(config, type))
+        let (ours, theirs) = (Dictionary(left) { first, _ in first }, Dictionary(right) { first, _ in first })
+        var shared = right.map(\.0).filter { ours[$0] != nil }[...]
+        var merged: Set<String> = []
         var out: [Node] = []
-        for (step, item) in changes {
-            if let place = places[step] {
-                while let first = others.first, first.offset < place { out.append(others.removeFirst().element.1) }
-                out.append(merge(before[place].1, item, type.element(graph)))
-            } else {
-                out.append(item)
+        var (l, r) = (0, 0)
+        func take(_ step: String) {
+            merged.insert(step)
+            guard let item = theirs[step] else { return }
+            out.append(ours[step].map { merge($0, item, type.element(graph)) } ?? item)
+            if shared.first == step { shared.removeFirst() }
+        }
+        while l < left.count || r < right.count {
+            if l < left.count, r < right.count {
+                let step = left[l].0
+                if step == right[r].0 {
+                    take(step)
+                    (l, r) = (l + 1, r + 1)
+                    continue
+                }
+                // One of both, but not the one whose turn it is.
+                if theirs[step] != nil, let next = shared.first, next != step {
+                    l += 1
+                    continue
+                }
+            }
+            if l < left.count {
+                let (step, item) = left[l]
+                if theirs[step] == nil {
+                    out.append(item)
+                    l += 1
+                    continue
+                }
+                if merged.contains(step) { l += 1 }
+            }
+            if r < right.count {
+                take(right[r].0)
+                r += 1
             }
         }
-        return out + others.map(\.element.1)
+        return out
     }
 
     // MARK: Removing

@@ -18,8 +18,10 @@ package struct BareCluster: Sendable {
         plane = try ControlPlane(options, pki: pki)
         _ = try await plane.start()
         kubeconfig = "\(directory)/kubeconfig"
+        // Named as upstream's administrator is in the comparison.
+        let admin = try pki.authority.issueClient(commonName: "admin", organizations: ["system:masters"], validity: .seconds(86400 * 30))
         try Kubeconfig.make(
-            name: "bare", server: "https://127.0.0.1:\(plane.port)", authorityPEM: pki.authority.identity.certificatePEM, client: pki.admin
+            name: "bare", server: "https://127.0.0.1:\(plane.port)", authorityPEM: pki.authority.identity.certificatePEM, client: admin
         ).write(kubeconfig)
     }
 

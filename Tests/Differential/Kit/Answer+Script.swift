@@ -57,6 +57,8 @@ extension Answer {
         case ("resourceVersion", .string(let text)): return .string(text.isEmpty || text == "0" ? text : "VERSION")
         case ("continue", .string(let text)): return .string(text.isEmpty ? "" : "TOKEN")
         case ("token", .string): return "TOKEN"
+        // The digest of the certificate that asked.
+        case ("authentication.kubernetes.io/credential-id", .list): return "CREDENTIAL"
         // Where the server listens.
         case ("serverAddress", .string): return "ADDRESS"
         case ("targetPort", .int(let port)) where port > 10_000: return "PORT"
@@ -79,7 +81,7 @@ extension Answer {
         return items.sorted { rank($0).lexicographicallyPrecedes(rank($1)) }
     }
 
-    nonisolated(unsafe) private static let current = /(?:current|resource version): \d+(?: \(\d+\))?/
+    nonisolated(unsafe) private static let current = /(?:current|resource version|ResourceVersion in object meta): \d+(?: \(\d+\))?/
 
     /// Without what was taken from earlier answers of the same server.
     func forgetting(_ variables: [String: String]) -> Answer {
