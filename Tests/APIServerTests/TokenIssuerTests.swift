@@ -166,6 +166,20 @@ import Tree
         }
     }
 
+    @Test func fieldsThatThereAreNotAreRefused() throws {
+        let file: Node = [
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymus": ["enabled": false],
+            "jwt": [["issuer": ["url": "https://example.com", "audience": ["a"]], "claimMappings": ["extra": [["key": "a/b", "value": "c"]]]]],
+        ]
+        #expect {
+            try ConfiguredAuthentication().load(file)
+        } throws: { error in
+            guard let message = (error as? APIError)?.message, message.hasPrefix("strict decoding error: ") else { return false }
+            let told = Set(message.dropFirst(23).split(separator: ", "))
+            return told == [#"unknown field "anonymus""#, #"unknown field "jwt[0].issuer.audience""#, #"unknown field "jwt[0].claimMappings.extra[0].value""#]
+        }
+    }
+
     @Test func aNewKeyIsFetchedWhenATokenNamesIt() async throws {
         try await withProvider { provider, key in
             let configured = ConfiguredAuthentication()

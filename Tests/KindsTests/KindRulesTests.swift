@@ -199,7 +199,7 @@ struct KindRulesTests {
         let yaml = Self.yaml("rbac.authorization.k8s.io/v1", "RoleBinding", "roleRef: {kind: Role, name: r}\nsubjects: [{kind: User, name: u}]")
         #expect(
             try Sample.updateErrors(yaml) { $0["roleRef"]["name"] = "s" } == [
-                #"roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"s"}: cannot change roleRef"#
+                #"roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"s"}: cannot change roleRef"#
             ])
     }
 }

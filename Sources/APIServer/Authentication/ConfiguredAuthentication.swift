@@ -31,6 +31,10 @@ package final class ConfiguredAuthentication: TokenAuthenticator {
         guard node.kind == "AuthenticationConfiguration", versions.contains(node.apiVersion) else {
             throw .badRequest("no kind \(FieldError.quoted(node.kind)) is registered for version \(FieldError.quoted(node.apiVersion))")
         }
+        let unknown = ConfigurationFields.authentication.unknown(in: node)
+        guard unknown.isEmpty else {
+            throw .badRequest("strict decoding error: \(unknown.map { "unknown field \(NodePath.quoted("\($0)"))" }.joined(separator: ", "))")
+        }
         var errors: [FieldError] = []
         var issuers: [TokenIssuer] = []
         let items = node["jwt"].list
