@@ -174,7 +174,7 @@ package final class ObjectWriter: Sendable {
             prepareUpdate(&object, old: old, resource, strategy, subresource)
         }
         // A node is where a pod runs, not what was wished for: upstream writes it past the strategy that counts.
-        if subresource != "binding" { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
+        if !["binding", "status"].contains(subresource) { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
