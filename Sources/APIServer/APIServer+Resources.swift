@@ -24,10 +24,12 @@ extension APIServer {
             return respond(request, status: 404, text: "404 page not found\n", isSniffed: false)
         }
         guard resource.isNamespaced || info.namespace.isEmpty || (info.resource == "namespaces" && info.name == info.namespace) else { throw APIError.pathNotFound }
+        // The older paths of watches are for reading, too.
+        if info.verb == "watch", request.http.method != "GET" { throw APIError.methodNotAllowed }
         // Without its namespace a resource can only be looked at as a whole.
         if resource.isNamespaced, info.namespace.isEmpty {
             if !info.name.isEmpty, info.verb != "list", info.verb != "watch" { throw APIError.pathNotFound }
-            if info.verb == "create" { throw APIError.methodNotAllowed }
+            if info.verb == "create" || info.verb == "deletecollection" { throw APIError.methodNotAllowed }
         }
         if !info.subresource.isEmpty {
             guard let subresource = resource.resource.subresource(info.subresource) else { throw APIError.pathNotFound }

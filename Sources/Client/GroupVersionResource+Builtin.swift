@@ -23,6 +23,7 @@ extension GroupVersionResource {
     package static let cronJobs = GroupVersionResource(group: "batch", version: "v1", resource: "cronjobs")
     package static let endpointSlices = GroupVersionResource(group: "discovery.k8s.io", version: "v1", resource: "endpointslices")
     package static let leases = GroupVersionResource(group: "coordination.k8s.io", version: "v1", resource: "leases")
+    package static let volumeAttributesClasses = GroupVersionResource(group: "storage.k8s.io", version: "v1", resource: "volumeattributesclasses")
     package static let storageClasses = GroupVersionResource(group: "storage.k8s.io", version: "v1", resource: "storageclasses")
     package static let csiNodes = GroupVersionResource(group: "storage.k8s.io", version: "v1", resource: "csinodes")
     package static let deviceClasses = GroupVersionResource(group: "resource.k8s.io", version: "v1", resource: "deviceclasses")

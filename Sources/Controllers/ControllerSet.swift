@@ -58,6 +58,7 @@ package struct ControllerSet: Sendable {
         add(ResourceClaims())
         add(ClaimProtection())
         add(VolumeProtection())
+        add(AttributesClassProtection())
         add(PodGarbageCollector(terminatedPodThreshold: options.terminatedPodThreshold))
         if let cidr = options.clusterCIDR, let ipam = NodeIPAM(clusterCIDR: cidr, nodeMaskBits: options.nodeMaskBits) { add(ipam, parallelism: 1) }
         collector = GarbageCollector(

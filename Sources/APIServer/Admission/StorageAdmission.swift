@@ -41,6 +41,7 @@ package struct StorageObjectInUseProtection: AdmissionPlugin {
 
     private static let finalizers = [
         "persistentvolumes": "kubernetes.io/pv-protection", "persistentvolumeclaims": "kubernetes.io/pvc-protection",
+        "storage.k8s.io/volumeattributesclasses": "kubernetes.io/vac-protection",
     ]
 
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {

@@ -48,10 +48,17 @@ extension APIServer {
             let objects = try await handler.list(resource, namespace: namespace).filter(selection.matches)
             respond(request, body: try rendering.virtualList(objects), rendering)
         case "get":
-            guard let found = try await handler.list(resource, namespace: namespace).first(where: { $0.name == request.info.name }) else {
+            let all: [Node]
+            // What can only be asked has no path of its own.
+            do throws(APIError) { all = try await handler.list(resource, namespace: namespace) } catch { throw error.code == 405 ? .pathNotFound : error }
+            guard let found = all.first(where: { $0.name == request.info.name }) else {
                 throw .notFound(resource.plural, group: resource.group, name: request.info.name)
             }
             respond(request, body: try rendering.object(found), rendering)
+        case "watch" where resource.resource.allows("list"):
+            throw APIError(
+                code: 405, reason: "MethodNotAllowed", message: "watch is not supported on resources of kind \(FieldError.quoted(resource.plural))",
+                details: .init(group: resource.group, kind: resource.plural))
         default: throw .methodNotAllowed
         }
     }

@@ -44,9 +44,21 @@ package enum Lifecycle {
             all.append(step)
         }
 
+        /// What a server writes by itself into some kinds, a moment after somebody else.
+        private static let written = ["CustomResourceDefinition": "Established", "FlowSchema": "Dangling", "APIService": "Available"]
+
+        private mutating func settle() {
+            guard let text = Steps.written[object["kind"].string ?? ""] else { return }
+            var step = Script.Step(name: "", method: "GET", path: item)
+            step.until = text
+            step.isSilent = true
+            all.append(step)
+        }
+
         mutating func creation() {
             add("create dry", "POST", collection + "?dryRun=All", object)
             add("create", "POST", collection, object, captures: [("rv", "metadata.resourceVersion"), ("uid", "metadata.uid")])
+            settle()
             add("create again", "POST", collection, object)
             var other = object
             other["metadata"]["namespace"] = "elsewhere"
@@ -177,6 +189,7 @@ package enum Lifecycle {
             add("get status", "GET", status)
             add("get status table", "GET", status, nil, "accept=table")
             add("put status", "PUT", status, object)
+            settle()
             add("merge patch status", "PATCH", status, ["metadata": ["labels": ["status": "1"]], "status": [:]], "type=merge")
             add("apply status", "PATCH", status + "?fieldManager=three", identity, "type=apply")
             add("patch status with conditions", "PATCH", status + "?dryRun=All", ["status": ["conditions": [["type": "Good"]]]], "type=merge")
