@@ -53,6 +53,9 @@ import Testing
             let length = 32 << 20
             socket.send("PUT /no HTTP/1.1\r\nHost: x\r\nContent-Length: \(length)\r\n\r\n")
             #expect(await socket.send(zeros: length) == length)
+            #expect(await socket.read(until: "full").hasPrefix("HTTP/1.1 507"))
+            // Nobody has said that the connection ends.
+            socket.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             #expect(await socket.read().hasPrefix("HTTP/1.1 507"))
         }
     }

@@ -36,8 +36,6 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         var served = 0
         /// When the connection ends unless something happens; nil while a request is being answered.
         var deadline: NIODeadline?
-        /// Bytes of an unwanted body that were dropped so far.
-        var dropped = 0
         /// The answer is out, and the rest of the body is only read to be dropped.
         var lingers = false
     }
@@ -158,7 +156,6 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
         state.omitsBody = head.method == "HEAD"
         state.chunked = false
         state.sentHead = false
-        state.dropped = 0
         state.deadline = nil
         state.lingers = false
         httpMinor = head.minorVersion
@@ -176,12 +173,7 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
 
     private func body(_ data: ByteBuffer) {
         guard let exchange = state.exchange else { return }
-        if exchange.outbound.phase == .ended {
-            state.dropped += data.readableBytes
-            if state.dropped > HTTP1Connection.window { state.keepAlive = false }
-        } else {
-            exchange.received(data)
-        }
+        if exchange.outbound.phase != .ended { exchange.received(data) }
     }
 
     private func requestEnded() {
@@ -226,12 +218,12 @@ final class HTTP1Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Both sides are through: the next request, or the end of the connection.
     func finishExchange() {
         guard let context, let exchange = state.exchange, state.responseDone else { return }
-        // An unread rest of the body is read on and dropped: the next request comes after a short one, and a long one's sender
-        // shall see the answer. Closing on unread bytes resets the connection, and the answer goes with it.
+        // An unread rest of the body is read on and dropped: the next request may come right behind it, and its sender shall see the
+        // answer. Closing on unread bytes resets the connection, and the answer goes with it.
         if !state.requestDone, !exchange.inbound.expectsContinue, state.keepAlive || !isHTTP10, !state.draining {
             exchange.closed(.closed)
             _ = exchange.dropInbound()
-            if !state.lingers { setDeadline(state.keepAlive ? server.limits.head : server.limits.linger) }
+            if !state.lingers { setDeadline(server.limits.linger) }
             state.lingers = true
             demand()
             return
