@@ -196,6 +196,7 @@ package struct EventStrategy: KindStrategy {
         traits.isRefusedWithoutGroup = true
         traits.allowsCreateOnUpdate = true
         traits.hasNoDependents = true
+        traits.nameRule = .any
         return traits
     }
 
@@ -235,6 +236,7 @@ package struct SigningRequestStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.resetFields = ["": ["spec", "status"], "status": ["spec", "status.conditions"], "approval": ["spec", "status.certificate"]]
+        traits.nameRule = .any
         return traits
     }
 
@@ -264,6 +266,9 @@ package struct SigningRequestStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
+        let request = spec["request"]
+        let pem = String(decoding: Base64.decode(request.string ?? "") ?? [], as: UTF8.self)
+        if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") { findings.invalid(path.child("request"), request, "PEM block type must be CERTIFICATE REQUEST") }
         if spec["usages"].isEmpty { findings.required(path.child("usages")) }
         if spec["signerName"].isEmpty {
             findings.required(path.child("signerName"))
@@ -273,7 +278,6 @@ package struct SigningRequestStrategy: KindStrategy {
         if let seconds = spec["expirationSeconds"].int, seconds < 600 {
             findings.invalid(path.child("expirationSeconds"), .int(seconds), "may not specify a duration less than 600 seconds (10 minutes)")
         }
-        if spec["request"].isEmpty { findings.invalid(path.child("request"), spec["request"], "PEM block type must be CERTIFICATE REQUEST") }
         return findings.errors
     }
 

@@ -149,7 +149,7 @@ package struct PersistentVolumeStrategy: KindStrategy {
         let capacity = spec["capacity"]
         if capacity.isEmpty { findings.required(path.child("capacity")) }
         if !capacity.has("storage") || capacity.fields.count > 1 {
-            findings.notSupported(path.child("capacity"), raw: capacity, ["storage"])
+            findings.notSupported(path.child("capacity"), raw: capacity.isNull ? .emptyMap : capacity, ["storage"])
         }
         for (name, value) in capacity.fields {
             if let amount = PodRequests.quantity(value), amount.sign <= 0 {
@@ -182,7 +182,7 @@ package struct PersistentVolumeStrategy: KindStrategy {
             if source["path"].isEmpty { findings.required(at.child("path")) } else { findings.noBackSteps(at.child("path"), source["path"].string ?? "") }
             if spec["nodeAffinity"]["required"].isNull { findings.required(path.child("nodeAffinity"), "Local volume requires node affinity") }
         case "csi":
-            findings.named(at.child("driver"), source["driver"], CSIFormat.driverName)
+            findings.driver(at.child("driver"), source["driver"])
             findings.present(at.child("volumeHandle"), source["volumeHandle"])
         case "nfs":
             findings.present(at.child("server"), source["server"])
