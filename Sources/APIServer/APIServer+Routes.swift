@@ -118,7 +118,8 @@ extension APIServer {
 
     private func resourceList(_ request: APIRequest, group: String, version: String) throws(APIError) {
         guard let document = discovery.resourceList(group: group, version: version) else {
-            if discovery.group(group) == nil, !group.isEmpty { return unknown(request) }
+            let isCustom = parts.catalog.all.allSatisfy { $0.group != group || $0.isCustom }
+            if isCustom, !group.isEmpty { return unknown(request) }
             throw APIError.pathNotFound
         }
         try negotiated(request, document, try request.format())

@@ -46,6 +46,8 @@ extension Canonical.Walk {
             if let holder = holders.popFirst() { names += embedded(name, in: holder) }
             names.append(name)
         }
+        // The metadata of a custom resource is read by itself.
+        if canonical.isCustom, names.count > 1, names.first == "metadata" { names.removeFirst() }
         return names.isEmpty ? nil : names.joined(separator: ".")
     }
 

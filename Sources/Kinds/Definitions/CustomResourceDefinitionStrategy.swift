@@ -46,6 +46,15 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         if !stored.contains(storage) { object["status"]["storedVersions"] = Node(stored + [storage]) }
     }
 
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        var found: [String] = []
+        let known = old.map { Set(DefinitionView($0["spec"]).schemas.flatMap { UnknownFormats.of($0) }) } ?? []
+        for schema in DefinitionView(object["spec"]).schemas {
+            for format in UnknownFormats.of(schema) where !known.contains(format) && !found.contains(format) { found.append(format) }
+        }
+        return found.map { "unrecognized format \(FieldError.quoted($0))" }
+    }
+
     private static func storage(_ object: Node) -> String? {
         object["spec"]["versions"].list.first { $0["storage"].bool == true }?["name"].string
     }

@@ -37,39 +37,44 @@ struct DefinitionView {
 
     var shownVersions: Node { versions.isEmpty && !hasVersions ? .null : .list(versions.map { Self.internalVersion($0) }) }
 
+    // Fields that are null are shown too, so that maps are put together entry by entry.
     private static func internalVersion(_ version: Node) -> Node {
-        var out: Node = [
-            "Name": .string(version["name"].string ?? ""), "Served": .bool(version["served"].bool ?? false), "Storage": .bool(version["storage"].bool ?? false),
-            "Deprecated": .bool(version["deprecated"].bool ?? false), "DeprecationWarning": version["deprecationWarning"],
-        ]
-        out["Schema"] = .null
-        if !version["schema"].isNull { out["Schema"] = ["OpenAPIV3Schema": shown(schema: version["schema"]["openAPIV3Schema"])] }
-        out["Subresources"] = .null
-        if !version["subresources"].isNull { out["Subresources"] = shown(subresources: version["subresources"]) }
-        let columns = version["additionalPrinterColumns"].list.map { column -> Node in
-            var out = Node.emptyMap
-            for (name, key) in [("Name", "name"), ("Type", "type"), ("Format", "format"), ("Description", "description")] { out[name] = .string(column[key].string ?? "") }
-            out["Priority"] = .int(column["priority"].int ?? 0)
-            out["JSONPath"] = .string(column["jsonPath"].string ?? "")
-            return out
+        var out = Fields()
+        out.appendUnique("Name", .string(version["name"].string ?? ""))
+        for (name, key) in [("Served", "served"), ("Storage", "storage"), ("Deprecated", "deprecated")] {
+            out.appendUnique(name, .bool(version[key].bool ?? false))
         }
-        out["AdditionalPrinterColumns"] = columns.isEmpty ? .null : .list(columns)
-        let selectable = version["selectableFields"].list.map { field -> Node in ["JSONPath": .string(field["jsonPath"].string ?? "")] }
-        out["SelectableFields"] = selectable.isEmpty ? .null : .list(selectable)
-        return out
+        out.appendUnique("DeprecationWarning", version["deprecationWarning"])
+        let schema: Node = version["schema"].isNull ? .null : map([("OpenAPIV3Schema", shown(schema: version["schema"]["openAPIV3Schema"]))])
+        out.appendUnique("Schema", schema)
+        out.appendUnique("Subresources", version["subresources"].isNull ? .null : shown(subresources: version["subresources"]))
+        let columns = version["additionalPrinterColumns"].list.map { shown(column: $0) }
+        out.appendUnique("AdditionalPrinterColumns", columns.isEmpty ? .null : .list(columns))
+        let selectable = version["selectableFields"].list.map { field in map([("JSONPath", .string(field["jsonPath"].string ?? ""))]) }
+        out.appendUnique("SelectableFields", selectable.isEmpty ? .null : .list(selectable))
+        return .map(out)
+    }
+
+    private static func map(_ entries: [(String, Node)]) -> Node { .map(Fields(unique: entries.map { .init(key: $0.0, value: $0.1) })) }
+
+    private static func shown(column: Node) -> Node {
+        let texts = [("Name", "name"), ("Type", "type"), ("Format", "format"), ("Description", "description")]
+        var entries = texts.map { ($0.0, Node.string(column[$0.1].string ?? "")) }
+        entries.append(("Priority", .int(column["priority"].int ?? 0)))
+        entries.append(("JSONPath", .string(column["jsonPath"].string ?? "")))
+        return map(entries)
     }
 
     private static func shown(subresources: Node) -> Node {
-        var out: Node = ["Status": .null, "Scale": .null]
-        if !subresources["status"].isNull { out["Status"] = .emptyMap }
         let scale = subresources["scale"]
-        guard !scale.isNull else { return out }
-        var paths = Node.emptyMap
-        paths["SpecReplicasPath"] = .string(scale["specReplicasPath"].string ?? "")
-        paths["StatusReplicasPath"] = .string(scale["statusReplicasPath"].string ?? "")
-        paths["LabelSelectorPath"] = scale["labelSelectorPath"]
-        out["Scale"] = paths
-        return out
+        var paths = Node.null
+        if !scale.isNull {
+            paths = map([
+                ("SpecReplicasPath", .string(scale["specReplicasPath"].string ?? "")), ("StatusReplicasPath", .string(scale["statusReplicasPath"].string ?? "")),
+                ("LabelSelectorPath", scale["labelSelectorPath"]),
+            ])
+        }
+        return map([("Status", subresources["status"].isNull ? .null : .emptyMap), ("Scale", paths)])
     }
 
     private enum Form { case text, flag, pointer, list, schema, schemas, named, orBool, orArray, orNames, links, rules }
@@ -94,9 +99,7 @@ struct DefinitionView {
 
     static func shown(schema: Node) -> Node {
         guard case .map = schema else { return .null }
-        var out = Node.emptyMap
-        for (name, key, form) in fields { out[name] = shown(schema[key], form) }
-        return out
+        return map(fields.map { ($0.name, shown(schema[$0.key], $0.form)) })
     }
 
     private static func shown(_ value: Node, _ form: Form) -> Node {
@@ -108,32 +111,28 @@ struct DefinitionView {
         case .schema: shown(schema: value)
         case .schemas: value.list.isEmpty ? .null : .list(value.list.map { shown(schema: $0) })
         case .named: value.fields.isEmpty ? .null : .map(Fields(sorted(value).map { ($0.key, shown(schema: $0.value)) }))
-        case .orBool: value.isNull ? .null : ["Allows": .bool(value.bool ?? true), "Schema": shown(schema: value)]
+        case .orBool: value.isNull ? .null : map([("Allows", .bool(value.bool ?? true)), ("Schema", shown(schema: value))])
         case .orArray: value.isNull ? .null : shown(items: value)
         case .orNames: value.fields.isEmpty ? .null : .map(Fields(sorted(value).map { ($0.key, shown(dependency: $0.value)) }))
-        case .links: value.isNull ? .null : ["Description": .string(value["description"].string ?? ""), "URL": .string(value["url"].string ?? "")]
+        case .links: value.isNull ? .null : map([("Description", .string(value["description"].string ?? "")), ("URL", .string(value["url"].string ?? ""))])
         case .rules: value.list.isEmpty ? .null : .list(value.list.map(rule))
         }
     }
 
     private static func shown(items: Node) -> Node {
-        var out: Node = ["Schema": shown(schema: items), "JSONSchemas": .null]
-        if !items.list.isEmpty { out["JSONSchemas"] = .list(items.list.map { shown(schema: $0) }) }
-        return out
+        map([("Schema", shown(schema: items)), ("JSONSchemas", items.list.isEmpty ? .null : .list(items.list.map { shown(schema: $0) }))])
     }
 
     private static func shown(dependency: Node) -> Node {
-        var out: Node = ["Schema": shown(schema: dependency), "Property": .null]
-        if !dependency.list.isEmpty { out["Property"] = dependency }
-        return out
+        map([("Schema", shown(schema: dependency)), ("Property", dependency.list.isEmpty ? .null : dependency)])
     }
 
     private static func rule(_ rule: Node) -> Node {
-        [
-            "Rule": .string(rule["rule"].string ?? ""), "Message": .string(rule["message"].string ?? ""),
-            "MessageExpression": .string(rule["messageExpression"].string ?? ""), "Reason": rule["reason"], "FieldPath": .string(rule["fieldPath"].string ?? ""),
-            "OptionalOldSelf": rule["optionalOldSelf"],
-        ]
+        map([
+            ("Rule", .string(rule["rule"].string ?? "")), ("Message", .string(rule["message"].string ?? "")),
+            ("MessageExpression", .string(rule["messageExpression"].string ?? "")), ("Reason", rule["reason"]),
+            ("FieldPath", .string(rule["fieldPath"].string ?? "")), ("OptionalOldSelf", rule["optionalOldSelf"]),
+        ])
     }
 
     private static func sorted(_ node: Node) -> [(key: String, value: Node)] { node.fields.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }

@@ -14,6 +14,9 @@ package struct AutoscalerStrategy: KindStrategy {
             // The older form of the newer one's default.
             let isSilent = object["spec"]["targetCPUUtilizationPercentage"].isNull && object.annotations["autoscaling.alpha.kubernetes.io/metrics"] == nil
             if isSilent { object["spec"]["targetCPUUtilizationPercentage"] = 80 }
+            // What the metrics of the newer version default to.
+            let others = object.annotations["autoscaling.alpha.kubernetes.io/metrics"] ?? ""
+            if object["spec"]["targetCPUUtilizationPercentage"].isNull, others.isEmpty { object["spec"]["targetCPUUtilizationPercentage"] = 80 }
             return
         }
         if object["spec"]["metrics"].isEmpty {
@@ -48,6 +51,13 @@ package struct AutoscalerStrategy: KindStrategy {
         let target = spec["scaleTargetRef"]
         if !(target["apiVersion"].string ?? "").contains("/"), target["apiVersion"].string != "v1" || target["kind"].string != "ReplicationController" {
             findings.invalid(path.child("scaleTargetRef").child("apiVersion"), .string(target["apiVersion"].string ?? ""), "apiVersion must specify API group")
+        }
+        if low == 0, !spec["metrics"].list.contains(where: { $0["type"].string == "Object" || $0["type"].string == "External" }) {
+            findings.forbidden(path.child("metrics"), "must specify at least one Object or External metric to support scaling to zero replicas")
+        }
+        if let share = spec["targetCPUUtilizationPercentage"].int, share < 1 {
+            let at = path.child("metrics").element(0).child("resource").child("target").child("averageUtilization")
+            findings.invalid(at, .int(share), "must be greater than 0")
         }
         for (index, metric) in spec["metrics"].list.enumerated() { self.metric(metric, path.child("metrics").element(index), &findings) }
         for direction in ["scaleUp", "scaleDown"] where !spec["behavior"][direction].isNull {
@@ -192,6 +202,7 @@ package struct PriorityClassStrategy: KindStrategy {
     private static let system: [String: Int64] = ["system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000]
 
     package func validate(_ object: Node) -> [FieldError] {
+        if object["preemptionPolicy"].string == "" { return [.required("preemptionPolicy")] }
         let value = object["value"].int ?? 0
         if object.name.hasPrefix("system-") {
             let head = "priority class names with 'system-' prefix are reserved for system use only. error: "
@@ -220,6 +231,7 @@ package struct StorageClassStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.uncheckedFields = ["reclaimPolicy"]
         return traits
     }
 

@@ -67,6 +67,7 @@ package struct WebhookConfigurationStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.allowsUnconditionalUpdate = false
+        traits.uncheckedFields = ["webhooks.clientConfig.service.name", "webhooks.clientConfig.service.namespace"]
         return traits
     }
 
@@ -99,8 +100,7 @@ enum WebhookRules {
         }
         for field in ["namespaceSelector", "objectSelector"] { findings.add(LabelSelector.errors(hook[field], at: path.child(field))) }
         client(&findings, path.child("clientConfig"), hook["clientConfig"])
-        let reviews = hook["admissionReviewVersions"].stringList
-        if !reviews.isEmpty { versions(&findings, path.child("admissionReviewVersions"), reviews) }
+        versions(&findings, path.child("admissionReviewVersions"), hook["admissionReviewVersions"].stringList)
         let conditions = hook["matchConditions"].list
         guard !conditions.isEmpty else { return }
         PolicyFields.conditions(conditions, PolicyPrograms(["matchConditions": .list(conditions)]), path.child("matchConditions"), &findings)

@@ -213,6 +213,7 @@ extension EventStrategy {
     /// What the newer group asks of a first write beside.
     private func newEvent(_ object: Node) -> [FieldError] {
         var findings = Findings()
+        findings.format(NodePath([.key("metadata"), .key("name")]), object.name, NameFormat.dnsSubdomain)
         if object["eventTime"].isNull { findings.required(NodePath([.key("eventTime")])) }
         let controller = NodePath([.key("reportingController")])
         if object["reportingController"].isEmpty { findings.required(controller) }
@@ -224,6 +225,9 @@ extension EventStrategy {
             if text.utf8.count > limit { findings.invalid(path, "", "can have at most \(limit) characters") }
         }
         if let note = object["note"].string, note.utf8.count > 1024 { findings.invalid(NodePath([.key("message")]), "", "can have at most 1024 characters") }
+        if !object["series"].isNull, (object["series"]["count"].int ?? 0) < 2 {
+            findings.invalid(NodePath([.key("series"), .key("count")]), "", "should be at least 2")
+        }
         let type = object["type"].string ?? ""
         if type != "Normal", type != "Warning" { findings.invalid(NodePath([.key("type")]), "", "has invalid value: \(type)") }
         return findings.errors

@@ -27,6 +27,12 @@ enum ClaimRules {
                 findings.invalid(path.child("dataSource"), source["kind"], "must be 'PersistentVolumeClaim' when referencing the default apiGroup")
             }
         }
+        let reference = spec["dataSourceRef"]
+        for field in ["name", "kind"] where !reference.isNull { findings.present(path.child("dataSourceRef").child(field), reference[field]) }
+        // Upstream shows the path of the field here, which has nothing in JSON.
+        if !source.isNull, !reference.isNull, ["apiGroup", "kind", "name"].contains(where: { source[$0] != reference[$0] }) {
+            findings.invalid(path, .emptyMap, "must match dataSourceRef")
+        }
         return findings.errors
     }
 
@@ -149,7 +155,7 @@ package struct PersistentVolumeStrategy: KindStrategy {
         let capacity = spec["capacity"]
         if capacity.isEmpty { findings.required(path.child("capacity")) }
         if !capacity.has("storage") || capacity.fields.count > 1 {
-            findings.notSupported(path.child("capacity"), raw: capacity.isNull ? .emptyMap : capacity, ["storage"])
+            findings.notSupported(path.child("capacity"), raw: capacity, ["storage"])
         }
         for (name, value) in capacity.fields {
             if let amount = PodRequests.quantity(value), amount.sign <= 0 {
