@@ -14,9 +14,6 @@ package struct AutoscalerStrategy: KindStrategy {
             // The older form of the newer one's default.
             let isSilent = object["spec"]["targetCPUUtilizationPercentage"].isNull && object.annotations["autoscaling.alpha.kubernetes.io/metrics"] == nil
             if isSilent { object["spec"]["targetCPUUtilizationPercentage"] = 80 }
-            // What the metrics of the newer version default to.
-            let others = object.annotations["autoscaling.alpha.kubernetes.io/metrics"] ?? ""
-            if object["spec"]["targetCPUUtilizationPercentage"].isNull, others.isEmpty { object["spec"]["targetCPUUtilizationPercentage"] = 80 }
             return
         }
         if object["spec"]["metrics"].isEmpty {

@@ -213,7 +213,7 @@ extension EventStrategy {
     /// What the newer group asks of a first write beside.
     private func newEvent(_ object: Node) -> [FieldError] {
         var findings = Findings()
-        findings.format(NodePath([.key("metadata"), .key("name")]), object.name, NameFormat.dnsSubdomain)
+        if !object.name.isEmpty { findings.format(NodePath([.key("metadata"), .key("name")]), object.name, NameFormat.dnsSubdomain) }
         if object["eventTime"].isNull { findings.required(NodePath([.key("eventTime")])) }
         let controller = NodePath([.key("reportingController")])
         if object["reportingController"].isEmpty { findings.required(controller) }
