@@ -31,6 +31,7 @@ extension APIServer {
             if !info.name.isEmpty, info.verb != "list", info.verb != "watch" { throw APIError.pathNotFound }
             if info.verb == "create" || info.verb == "deletecollection" { throw APIError.methodNotAllowed }
         }
+        if info.verb == "watch", request.http.method != "GET" { throw APIError.methodNotAllowed }
         if !info.subresource.isEmpty {
             guard let subresource = resource.resource.subresource(info.subresource) else { throw APIError.pathNotFound }
             guard info.verb != "delete" || subresource.verbs.contains("delete") else { throw APIError.methodNotAllowed }
@@ -40,7 +41,7 @@ extension APIServer {
         }
         // Only what is passed on to somebody else takes other methods.
         guard !["HEAD", "OPTIONS"].contains(request.http.method) else { throw APIError.methodNotAllowed }
-        if let words = APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
+        if let words = resource.deprecation ?? APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
             request.warn(words)
             request.audit?.annotate("k8s.io/deprecated", "true")
         }

@@ -14,14 +14,23 @@ extension APIServer {
         }
         if request.info.isResource { return try await resource(request) }
         let isRead = request.http.method == "GET"
-        if path.hasPrefix("/api"), path != "/apis", path != "/apis/", !isRead { throw APIError.methodNotAllowed }
+        // Groups and their list do not look at the method.
+        let isGroup = path.hasPrefix("/apis/") && path.split(separator: "/").count == 2 && !path.hasSuffix("/")
+        if path.hasPrefix("/api"), path != "/apis", path != "/apis/", !isGroup, !isRead { throw APIError.methodNotAllowed }
         switch path {
         case "/version", "/version/": respond(request, json: APIServer.version)
         case "/healthz", "/livez", "/readyz", "/healthz/", "/livez/", "/readyz/": health(request)
         case "/api", "/api/": try legacyRoot(request)
         case "/apis", "/apis/": try groupsRoot(request)
-        case "/openapi/v2": try respond(request, openAPI.v2(accept: request.http.headers["accept"] ?? ""))
-        case "/openapi/v3", "/openapi/v3/": try respond(request, openAPI.v3Index())
+        case "/openapi/v2":
+            let accept = request.http.headers["accept"] ?? ""
+            guard takes(accept, "application/com.github.proto-openapi.spec.v2") else { return unacceptable(request, "Accept-Encoding", "Accept") }
+            try respond(request, openAPI.v2(accept: accept), vary: ["Accept-Encoding", "Accept"])
+        case "/openapi/v3", "/openapi/v3/":
+            // Upstream lets Go guess what it is.
+            var headers = request.headers(contentType: "text/plain; charset=utf-8")
+            headers.append("accept-ranges", "bytes")
+            request.answer(status: 200, headers: headers, body: try openAPI.v3Index().body)
         case "/": respond(request, json: ["paths": Node(paths)])
         case "/metrics/slis": respond(request, text: parts.health.indicators())
         case "/metrics": respond(request, text: parts.health.metrics())
@@ -38,12 +47,14 @@ extension APIServer {
             case ("openapi", 5) where segments[1] == "v3" && foreign(segments) != nil:
                 if let entry = foreign(segments) { await proxy(request, to: entry) }
             case ("openapi", 3...) where segments[1] == "v3":
-                guard let document = try? openAPI.v3(segments.dropFirst(2).joined(separator: "/"), hash: request.first("hash")) else { return nothing(request) }
-                try respond(request, document)
+                guard let document = try? openAPI.v3(segments.dropFirst(2).joined(separator: "/")) else { return nothing(request) }
+                guard takes(request.http.headers["accept"] ?? "", nil) else { return unacceptable(request, "Accept") }
+                if let hash = request.first("hash"), hash != document.hash { return moved(request, to: "\(path)?hash=\(document.hash)") }
+                try respond(request, document, vary: ["Accept"])
             case ("api", 2) where segments[1] == "v1": try resourceList(request, group: "", version: "v1")
             case ("apis", 2):
                 guard let group = discovery.group(segments[1]) else { return unknown(request) }
-                respond(request, json: group)
+                try negotiated(request, group, format: try request.format(isAggregator: true))
             case ("apis", 3):
                 if let api = embedded(segments[1], segments[2]) { await api.refresh() }
                 try resourceList(request, group: segments[1], version: segments[2])
@@ -95,9 +106,9 @@ extension APIServer {
     }
 
     private func groupsRoot(_ request: APIRequest) throws(APIError) {
-        let format = try request.format(allowsProtobuf: false)
+        let format = try request.format(isAggregator: true)
         if format.shape == .discoveryV2 { return aggregated(request, discovery.aggregated(legacy: false)) }
-        respond(request, discovery.groupList(), contentType: "application/json")
+        try negotiated(request, discovery.groupList(), format)
     }
 
     /// The content type repeats the kind, by which clients know that it is not the legacy document.
@@ -107,10 +118,28 @@ extension APIServer {
 
     private func resourceList(_ request: APIRequest, group: String, version: String) throws(APIError) {
         guard let document = discovery.resourceList(group: group, version: version) else {
-            if discovery.group(group) == nil, !group.isEmpty { return unknown(request) }
+            let isCustom = parts.catalog.all.allSatisfy { $0.group != group || $0.isCustom }
+            if isCustom, !group.isEmpty { return unknown(request) }
             throw APIError.pathNotFound
         }
-        respond(request, document, contentType: "application/json")
+        try negotiated(request, document, try request.format())
+    }
+
+    /// A document of discovery in the form that was asked for.
+    private func negotiated(_ request: APIRequest, _ document: DiscoveryDocuments.Document, _ format: ResponseFormat) throws(APIError) {
+        if format.encoding == .json, !format.isPretty { return respond(request, document, contentType: "application/json") }
+        guard let node = try? JSONReader.read(document.body) else { throw .internalError("a document that cannot be read") }
+        try negotiated(request, node, format: format)
+    }
+
+    private func negotiated(_ request: APIRequest, _ node: Node, format: ResponseFormat) throws(APIError) {
+        switch format.encoding {
+        case .json: respond(request, json: node)
+        case .yaml: request.answer(status: 200, headers: request.headers(contentType: "application/yaml"), body: YAMLWriter.write(node))
+        case .protobuf:
+            let bytes = try ProtobufCodec(parts.catalog.canonical).encodeObject(node)
+            request.answer(status: 200, headers: request.headers(contentType: "application/vnd.kubernetes.protobuf"), body: bytes)
+        }
     }
 
     private func respond(_ request: APIRequest, _ document: DiscoveryDocuments.Document, contentType: String) {
@@ -128,12 +157,38 @@ extension APIServer {
         }
     }
 
-    private func respond(_ request: APIRequest, _ document: OpenAPIDocuments.Document) throws(APIError) {
+    /// Whether a client takes JSON, or the protobuf form that a document has.
+    private func takes(_ accept: String, _ protobuf: String?) -> Bool {
+        if accept.isEmpty || protobuf.map(accept.contains) ?? false { return true }
+        return accept.split(separator: ",").contains { part in
+            let type = part.prefix { $0 != ";" }.drop { $0 == " " }
+            return ["application/json", "application/*", "*/*"].contains(type)
+        }
+    }
+
+    private func unacceptable(_ request: APIRequest, _ vary: String...) {
+        var headers = request.headers(contentType: "")
+        headers.remove("content-type")
+        for field in vary { headers.append("vary", field) }
+        request.answer(status: 406, headers: headers, body: [])
+    }
+
+    /// To the document that is there now: a client may keep what it got under a hash for ever.
+    private func moved(_ request: APIRequest, to place: String) {
+        var headers = request.headers(contentType: "text/html; charset=utf-8")
+        headers.append("location", place)
+        request.answer(status: 301, headers: headers, body: Array("<a href=\"\(place)\">Moved Permanently</a>.\n\n".utf8))
+    }
+
+    private func respond(_ request: APIRequest, _ document: OpenAPIDocuments.Document, vary: [String]) throws(APIError) {
         var headers = request.headers(contentType: document.contentType)
         headers.append("etag", "\"\(document.hash)\"")
         headers.append("accept-ranges", "bytes")
-        headers.append("vary", "Accept-Encoding")
-        headers.append("vary", "Accept")
+        for field in vary { headers.append("vary", field) }
+        if request.first("hash") != nil {
+            headers.remove("cache-control")
+            headers.append("cache-control", "public, immutable")
+        }
         if request.http.headers["if-none-match"] == "\"\(document.hash)\"" {
             request.answer(status: 304, headers: headers, body: [])
         } else {
@@ -144,9 +199,11 @@ extension APIServer {
     // MARK: - Health and keys
 
     private func health(_ request: APIRequest) {
+        let isOne = request.info.path.split(separator: "/").count > 1
+        if isOne, !parts.health.knows(request.info.path) { return unknown(request) }
         let outcome = parts.health.report(
             request.info.path, isVerbose: request.first("verbose") != nil, excluded: request.query.filter { $0.name == "exclude" }.map(\.value))
-        respond(request, status: outcome.isHealthy ? 200 : 500, text: outcome.text, isSniffed: false)
+        respond(request, status: outcome.isHealthy ? 200 : 500, text: outcome.text, isSniffed: isOne && outcome.isHealthy)
     }
 
     private func keys(_ request: APIRequest) throws(APIError) {

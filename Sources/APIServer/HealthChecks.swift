@@ -39,6 +39,12 @@ package final class HealthChecks: Sendable {
     package func metrics() -> String { metricsText() }
 
     /// In upstream's text form: a line a check, `[+]name ok` or `[-]name failed: reason withheld`.
+    /// Whether there is a check of the name that a path ends in.
+    package func knows(_ path: String) -> Bool {
+        let name = path.split(separator: "/").dropFirst().first.map(String.init) ?? ""
+        return name == "ping" || failing.withLock { $0.contains { $0.name == name } }
+    }
+
     package func report(_ path: String, isVerbose: Bool, excluded: [String]) -> (isHealthy: Bool, text: String) {
         let segments = path.split(separator: "/").map(String.init)
         let endpoint = segments.first ?? "healthz"

@@ -73,7 +73,7 @@ package struct KindTraits: Sendable {
     package var dropsStatusOnCreate = true
     /// Refusals name the kind without its group.
     package var isRefusedWithoutGroup = false
-    /// Fields, without indexes, that the table asks for and upstream's validation does not.
+    /// Fields, without indexes, that the table asks for and upstream's validation does not; `*` at the end stands for all below.
     package var uncheckedFields: Set<String> = []
     /// DELETE gives the object this long to end, unless it says otherwise; nil deletes at once.
     /// `asked` is what the deletion says.

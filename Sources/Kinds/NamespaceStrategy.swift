@@ -36,6 +36,19 @@ package struct NamespaceStrategy: KindStrategy {
         }
     }
 
+    package func validate(_ object: Node) -> [FieldError] {
+        var findings = Findings()
+        let path = PodStrategy.specPath.child("finalizers")
+        for name in object["spec"]["finalizers"].stringList {
+            let problems = NameFormat.qualifiedName(name)
+            for problem in problems { findings.invalid(path, .string(name), problem) }
+            if !name.contains("/"), name != "kubernetes" {
+                findings.invalid(path, .string(name), "name is neither a standard finalizer name nor is it fully qualified")
+            }
+        }
+        return findings.errors
+    }
+
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         if subresource == "finalize" {
             var findings = Findings()

@@ -33,7 +33,7 @@ package struct BodyDecoder: Sendable {
         var duplicates: [NodePath] = []
         let node = try parse(bytes, syntax, kind, &complaints, &duplicates)
         let found = try gvk(of: node, default: kind, bytes)
-        try check(found, kind)
+        if canonical.isCustom { try checkCustom(node, kind, bytes) } else { try check(found, kind) }
         var decoded: Canonical.Decoded
         do throws(DecodingFailure) {
             decoded = try canonical.decode(node, as: id)
@@ -42,6 +42,8 @@ package struct BodyDecoder: Sendable {
         }
         decoded.node["apiVersion"] = .string(kind.apiVersion)
         decoded.node["kind"] = .string(kind.kind)
+        // What a custom resource's metadata does not know is told first, the rest by its names.
+        if canonical.isCustom { decoded.unknown.sort { (Self.isBelowSpec($0) ? 1 : 0, $0.description) < (Self.isBelowSpec($1) ? 1 : 0, $1.description) } }
         complaints += Self.findings(unknown: decoded.unknown, duplicates: duplicates, in: node)
         switch validation {
         case .ignore: return Body(object: decoded.node, warnings: [])
@@ -168,6 +170,20 @@ package struct BodyDecoder: Sendable {
         }
         if let name = node["kind"].string, !name.isEmpty { found.kind = name }
         return found
+    }
+
+    private static func isBelowSpec(_ path: NodePath) -> Bool { path.steps.first != .key("metadata") }
+
+    /// Custom resources name their version and kind themselves.
+    private func checkCustom(_ node: Node, _ kind: GroupVersionKind, _ bytes: [UInt8]) throws(APIError) {
+        let (version, name) = (node["apiVersion"].string ?? "", node["kind"].string ?? "")
+        if name.isEmpty { throw unrecognized(bytes, kind, "Object 'Kind' is missing in '\(String(decoding: bytes, as: UTF8.self))'") }
+        if version != kind.apiVersion {
+            throw .badRequest("the API version in the data (\(version)) does not match the expected API version (\(kind.apiVersion))")
+        }
+        guard name != kind.kind else { return }
+        let error = FieldError.invalid("kind", quoted: name, "must be \(kind.kind)")
+        throw .invalid(kind: name, group: kind.group, name: node["metadata"]["name"].string ?? "", errors: [error])
     }
 
     private func check(_ found: GroupVersionKind, _ kind: GroupVersionKind) throws(APIError) {

@@ -46,6 +46,8 @@ extension Canonical.Walk {
             if let holder = holders.popFirst() { names += embedded(name, in: holder) }
             names.append(name)
         }
+        // The metadata of a custom resource is read by itself.
+        if canonical.isCustom, names.count > 1, names.first == "metadata" { names.removeFirst() }
         return names.isEmpty ? nil : names.joined(separator: ".")
     }
 
@@ -70,13 +72,17 @@ extension Canonical.Walk {
             case .double: return "float64"
             case .bytes: return "[]uint8"
             case .quantity: return "resource.Quantity"
+            case .json: return "v1.JSON"
             default: return "runtime.RawExtension"
             }
         case .message(let id):
             // `core/v1.PodSpec` is Go's `v1.PodSpec`.
             return graph[id].name.split(separator: "/").last.map(String.init) ?? graph[id].name
         case .list(let id): return "[]" + goType(graph[id].shape, graph[id].rulesID)
-        case .map(let id): return "map[string]" + goType(graph[id].shape, graph[id].rulesID)
+        case .map(let id):
+            // Only the names of devices' capacities are others than those of resources.
+            if graph[id].shape == .scalar(.quantity), let holder = structs.last, !graph[holder].name.hasPrefix("resource/") { return "v1.ResourceList" }
+            return "map[string]" + goType(graph[id].shape, graph[id].rulesID)
         }
     }
 }

@@ -12,6 +12,7 @@ package final class Canonical: Sendable {
     /// For each message the fields that are written also when absent.
     private let alwaysFields: [[Int]]
     private let style: Validation.Style
+    package var isCustom: Bool { style == .custom }
     /// Strict in custom resources too.
     private let objectMeta: MessageID?
     private static let maxUnknown = 100

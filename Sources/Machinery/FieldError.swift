@@ -28,6 +28,12 @@ package struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
         self.body = body
     }
 
+    /// The same about a value that stands at `place`; paths of its own are below that.
+    package func moved(to place: String) -> FieldError {
+        let rest = field == FieldError.rootPath ? "" : field
+        return FieldError(type, rest.isEmpty || rest.hasPrefix("[") ? place + rest : "\(place).\(rest)", body)
+    }
+
     private static func with(_ head: String, _ detail: String) -> String { detail.isEmpty ? head : "\(head): \(detail)" }
 
     package static func required(_ field: String, _ detail: String = "") -> FieldError { .init(.required, field, with("Required value", detail)) }

@@ -1,10 +1,13 @@
 import Core
 import Schema
-import Tree
+package import Tree
 
 /// `allOf`, `anyOf`, `oneOf` and `not` of a custom resource's schema, and all that the branches say of a value: they are schemas
 /// without types, so they are read as written.
 struct SchemaLogic {
+    /// What a whole schema finds wrong with a value, whose place the findings name as the root.
+    static func errors(_ node: Node, schema: Node) -> [FieldError] { check(node, schema, [], 0).errors }
+
     /// What one schema finds, and how much of it matched: the branch that matches most tells what is wrong.
     private struct Result {
         var errors: [FieldError] = []
@@ -77,12 +80,14 @@ struct SchemaLogic {
     private static func check(_ node: Node, _ schema: Node, _ path: [NodePath.Step], _ depth: Int) -> Result {
         var out = Result()
         if depth > deepest { return out }
-        if let type = schema["type"].string, !fits(node, type, schema) {
+        if let type = wanted(schema), !fits(node, type, schema) {
             let found = typeName(node)
             let words = "\(name(path)) in body must be of type \(type): \(FieldError.quoted(found))"
             out.errors.append(.typeInvalid(name(path), FieldError.quoted(found), words))
+            out.errors += mistyped(node, schema, name(path))
             return out
         }
+        out.errors += bounds(node, schema, name(path))
         out.matches += 1
         var rules = branches(node, schema.without("required"), path, depth)
         let own = Validation.findings(node, SchemaLogic.rules(schema), at: path)
@@ -111,11 +116,40 @@ struct SchemaLogic {
         return out
     }
 
+    private static func wanted(_ schema: Node) -> String? {
+        schema["x-kubernetes-int-or-string"].bool == true ? "integer,string" : schema["type"].string.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Upstream goes on with a value of the wrong type.
+    static func mistyped(_ node: Node, _ schema: Node, _ place: String) -> [FieldError] {
+        var out: [FieldError] = []
+        if schema["type"].string == "integer", case .double = node { out.append(inexact("Checked", place)) }
+        let allowed = schema["enum"].list
+        if !allowed.isEmpty, !allowed.contains(node) {
+            out.append(.notSupported(place, ObjectMeta.shown(node), supported: allowed.map { $0.string ?? $0.jsonText }))
+        }
+        return out
+    }
+
+    /// Bounds of integers are integers.
+    private static func bounds(_ node: Node, _ schema: Node, _ place: String) -> [FieldError] {
+        guard schema["type"].string == "integer", case .int = node else { return [] }
+        return [("maximum", "Maximum boundary"), ("minimum", "Minimum boundary")].compactMap { key, words in
+            guard case .double(let bound) = schema[key], bound != bound.rounded() else { return nil }
+            return inexact(words, place)
+        }
+    }
+
+    static func inexact(_ what: String, _ place: String) -> FieldError {
+        .invalid(FieldError.rootPath, quoted: "", "\(what) value must be of type integer (default format) in \(place)")
+    }
+
     private static func fits(_ node: Node, _ type: String, _ schema: Node) -> Bool {
         switch (type, node) {
         case (_, .null): schema["nullable"].bool == true
         case ("string", .string), ("boolean", .bool), ("integer", .int), ("number", .int), ("number", .double), ("array", .list), ("object", .map): true
         case ("integer", .double(let value)): value == value.rounded()
+        case ("integer,string", .int), ("integer,string", .string): true
         default: false
         }
     }
@@ -149,6 +183,13 @@ struct SchemaLogic {
         rules.minProperties = schema["minProperties"].int.map { Int($0) }
         rules.maxProperties = schema["maxProperties"].int.map { Int($0) }
         return rules
+    }
+}
+
+/// Checks values against schemas as they are written, such as the defaults of a definition.
+package enum SchemaCheck {
+    package static func errors(_ value: Node, _ schema: Node, at place: String) -> [FieldError] {
+        SchemaLogic.errors(value, schema: schema).map { $0.moved(to: place) }
     }
 }
 

@@ -79,6 +79,9 @@ package struct Validation {
         }
         if style == .custom, !fits(node, shape) {
             mistyped(node, shape)
+            // Upstream goes on with a value of the wrong type.
+            let wanted: Node = shape == .scalar(.int64) ? ["type": "integer", "enum": .list(rules.enumValues)] : ["enum": .list(rules.enumValues)]
+            for error in SchemaLogic.mistyped(node, wanted, shownHere) { add(error) }
             return
         }
         if let logic = rules.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
@@ -101,7 +104,7 @@ package struct Validation {
     private mutating func leaf(_ node: Node, _ rules: Rules) {
         if !rules.enumValues.isEmpty, !rules.enumValues.contains(node) {
             let allowed = rules.enumValues.map { $0.string ?? $0.jsonText }
-            add(.notSupported(here, quoted: node.string ?? node.jsonText, supported: allowed))
+            add(.notSupported(here, ObjectMeta.shown(node), supported: allowed))
         }
         switch node {
         case .string(let text): self.text(text, rules)
@@ -181,7 +184,7 @@ package struct Validation {
         if rules.format.hasPrefix("k8s-") {
             for problem in StringFormat.declarativeErrors(rules.format, text) { add(.invalid(here, quoted: text, problem)) }
         } else if style == .custom, !StringFormat.accepts(rules.format, text) {
-            add(.invalid(here, quoted: text, "\(shownHere) in body must be of type \(rules.format): \(FieldError.quoted(text))"))
+            add(.typeInvalid(here, FieldError.quoted(text), "\(shownHere) in body must be of type \(rules.format): \(FieldError.quoted(text))"))
         }
     }
 

@@ -19,6 +19,10 @@ package final class ServedResource: Sendable {
     package let converter: (any CustomConverter)?
     /// The CEL rules of a custom resource; nil where its schema has none.
     package let rules: CustomRules?
+    /// What a version that is not stored loses and gains by being stored in another; nil for all others.
+    package let storageSchema: CustomVersion?
+    /// What is said with every answer about a version on its way out.
+    package let deprecation: String?
     /// `{"kind":"Pod","apiVersion":"v1",`: how every body of this version begins.
     let head: [UInt8]
     let storageHead: [UInt8]
@@ -26,8 +30,11 @@ package final class ServedResource: Sendable {
     /// `storageAPIVersion` is the form that the store keeps the collection in.
     package init(
         _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false,
-        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil
+        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil, storageSchema: CustomVersion? = nil,
+        deprecation: String? = nil
     ) {
+        self.storageSchema = storageSchema
+        self.deprecation = deprecation
         self.converter = converter
         self.resource = resource
         graph = canonical.graph

@@ -159,9 +159,12 @@ package final class CustomResources: Sendable {
         let storage = spec["versions"].list.first { $0["storage"].bool == true }?["name"].string ?? ""
         let conversion = spec["conversion"]
         let converter = conversion["strategy"].string == "Webhook" ? WebhookConverter(conversion["webhook"], client: webhooks) : nil
+        let stored = try Graph(customResourceDefinition: definition, version: storage)
+        let schema = stored.resources.first.map { CustomVersion(canonical: Canonical(stored, .custom), message: $0.message) }
         var served: [ServedResource] = []
         for version in spec["versions"].list where version["served"].bool == true {
-            let graph = try Graph(customResourceDefinition: definition, version: version["name"].string ?? "")
+            let isStored = version["name"].string == storage
+            let graph = isStored ? stored : try Graph(customResourceDefinition: definition, version: version["name"].string ?? "")
             guard let resource = graph.resources.first else { continue }
             let fields = resource.selectableFields.map { path in
                 let name = path.hasPrefix(".") ? String(path.dropFirst()) : path
@@ -171,9 +174,20 @@ package final class CustomResources: Sendable {
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
-                    selectableFields: fields, isCustom: true, converter: converter, rules: CustomRules(version["schema"]["openAPIV3Schema"])))
+                    selectableFields: fields, isCustom: true, converter: converter, rules: CustomRules(version["schema"]["openAPIV3Schema"]),
+                    storageSchema: isStored ? nil : schema, deprecation: Self.deprecation(version, spec)))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
+    }
+
+    /// Names the version to use instead, the newest that stays.
+    private static func deprecation(_ version: Node, _ spec: Node) -> String? {
+        guard version["deprecated"].bool == true else { return nil }
+        if let words = version["deprecationWarning"].string { return words }
+        let (group, kind, name) = (spec["group"].string ?? "", spec["names"]["kind"].string ?? "", version["name"].string ?? "")
+        let newer = spec["versions"].list.filter { $0["served"].bool == true && $0["deprecated"].bool != true }.compactMap { $0["name"].string }
+            .filter { VersionPriority($0) < VersionPriority(name) }.min { VersionPriority($0) < VersionPriority($1) }
+        return "\(group)/\(name) \(kind) is deprecated" + (newer.map { "; use \(group)/\($0) \(kind)" } ?? "")
     }
 
     private func unregister(_ definition: Node) {

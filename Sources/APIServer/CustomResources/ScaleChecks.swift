@@ -42,7 +42,7 @@ enum ScaleChecks {
         var node = object
         for step in path.split(separator: ".").map(String.init) {
             if node.isNull { return .missing }
-            guard case .map = node else { return .unreachable(wrong(node, path, wanted: "map[string]interface {}")) }
+            guard case .map = node else { return .unreachable(wrong(node, path, wanted: "map[string]interface{}")) }
             guard node.has(step) else { return .missing }
             node = node[step]
         }

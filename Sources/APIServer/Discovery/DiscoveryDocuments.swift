@@ -131,7 +131,7 @@ final class DiscoveryDocuments: Sendable {
         return cached("resources \(group)/\(version)") {
             var items = self.embedded(group)?.resources(version) ?? []
             for resource in self.resources(group, version) {
-                items.append(legacyResource(resource))
+                items.append(legacyResource(resource, stored: self.storage(resource)))
                 for subresource in resource.subresources { items.append(legacySubresource(subresource, of: resource)) }
             }
             let groupVersion = group.isEmpty ? version : "\(group)/\(version)"
@@ -139,7 +139,18 @@ final class DiscoveryDocuments: Sendable {
         }
     }
 
-    private func legacyResource(_ resource: Schema.Resource) -> Node {
+    /// The version that a resource is kept in, as upstream's servers have it: the hash of it is no more than a name.
+    private func storage(_ resource: Schema.Resource) -> String {
+        switch resource.name {
+        case "customresourcedefinitions", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings": return "\(resource.group)/v1beta1"
+        case "events": return "/v1"
+        default:
+            let stored = catalog.resource(resource.gvr)?.storageAPIVersion ?? resource.gvk.apiVersion
+            return stored.contains("/") ? stored : "/\(stored)"
+        }
+    }
+
+    private func legacyResource(_ resource: Schema.Resource, stored: String) -> Node {
         var out: Node = [
             "name": .string(resource.name), "singularName": .string(resource.singular), "namespaced": .bool(resource.isNamespaced),
             "kind": .string(resource.kind), "verbs": Node(resource.verbs),
@@ -148,7 +159,7 @@ final class DiscoveryDocuments: Sendable {
         if !resource.categories.isEmpty { out["categories"] = Node(resource.categories) }
         // What is answered and never stored has no version there.
         if resource.verbs == ["create"] || resource.name == "componentstatuses" { return out }
-        out["storageVersionHash"] = .string(Encoding.base64(Array(SHA256.hash(Array("\(resource.group)/\(resource.version)/\(resource.kind)".utf8)).prefix(8))))
+        out["storageVersionHash"] = .string(Encoding.base64(Array(SHA256.hash(Array("\(stored)/\(resource.kind)".utf8)).prefix(8))))
         return out
     }
 

@@ -58,7 +58,7 @@ final class OpenAPIDocuments: Sendable {
         try cached("v3", contentType: "application/json") { () throws(APIError) in
             var paths = Fields()
             for path in documents() {
-                let document = try v3(path, hash: nil)
+                let document = try v3(path)
                 paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(document.hash)")]
             }
             for entry in aggregation?.table.entries ?? [] {
@@ -68,7 +68,7 @@ final class OpenAPIDocuments: Sendable {
         }
     }
 
-    func v3(_ path: String, hash: String?) throws(APIError) -> Document {
+    func v3(_ path: String) throws(APIError) -> Document {
         guard documents().contains(path) else { throw APIError.pathNotFound }
         return try cached("v3 \(path)", contentType: "application/json") { () throws(APIError) in
             let others = catalog.all.filter { $0.isCustom && OpenAPIEmitter.document(of: $0.resource) == path }

@@ -31,6 +31,7 @@ package struct ObjectChecks: Sendable {
 
     func setDefaults(_ object: inout Node, _ resource: ServedResource) {
         Defaulting(resource.graph).apply(to: &object, as: resource.resource.message)
+        if resource.isCustom { NullPruning.prune(&object, as: resource.resource.message, in: resource.graph) }
         KindStrategies.of(group: resource.group, kind: resource.kind).setDefaults(&object)
     }
 
@@ -82,7 +83,13 @@ package struct ObjectChecks: Sendable {
     ) -> [FieldError] {
         var general = schemaErrors(object, old: old, resource, warn)
         let unchecked = strategy.traits.uncheckedFields
-        if !unchecked.isEmpty { general.removeAll { unchecked.contains($0.field.replacing(/\[\d+\]/, with: "")) } }
+        if !unchecked.isEmpty {
+            let prefixes = unchecked.filter { $0.hasSuffix("*") }.map { $0.dropLast() }
+            general.removeAll { error in
+                let field = error.field.replacing(/\[\d+\]/, with: "")
+                return unchecked.contains(field) || prefixes.contains { field.hasPrefix($0) }
+            }
+        }
         let own = strategy.validate(object)
         guard !general.isEmpty, !own.isEmpty, !resource.isCustom else { return general + own }
         let fields = Set(own.map(\.field))

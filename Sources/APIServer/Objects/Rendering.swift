@@ -90,9 +90,12 @@ struct Rendering: Sendable {
         var continueToken = ""
         var remaining: Int?
 
+        /// Lists of custom resources name the token also where there is none.
+        var alwaysContinues = false
+
         var node: Node {
             var out: Node = ["resourceVersion": .string(String(revision))]
-            if !continueToken.isEmpty { out["continue"] = .string(continueToken) }
+            if !continueToken.isEmpty || alwaysContinues { out["continue"] = .string(continueToken) }
             if let remaining { out["remainingItemCount"] = .int(Int64(remaining)) }
             return out
         }
@@ -127,7 +130,7 @@ struct Rendering: Sendable {
         let kind = isPartial ? "PartialObjectMetadataList" : resource.resource.listKind
         let apiVersion = isPartial ? "meta.k8s.io/\(format.shapeVersion)" : resource.resource.gvk.apiVersion
         if !isPartial, !resource.isCustom { for index in items.indices { Rendering.dropType(&items[index]) } }
-        return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": metadata.node, "items": .list(items)])[...]]
+        return [try encode(["kind": .string(kind), "apiVersion": .string(apiVersion), "metadata": node(of: metadata), "items": .list(items)])[...]]
     }
 
     /// A list of objects that no store holds.
@@ -149,9 +152,15 @@ struct Rendering: Sendable {
     // A body without its head lacks the brace, and items of a custom resource keep their type.
     private var itemOpening: [UInt8] { resource.isCustom ? resource.head : [0x7B] }
 
+    private func node(of metadata: ListMetadata) -> Node {
+        var metadata = metadata
+        metadata.alwaysContinues = resource.isCustom && format.shape == .object
+        return metadata.node
+    }
+
     private func listHead(_ metadata: ListMetadata) -> [UInt8] {
         ServedResource.head(kind: resource.resource.listKind, apiVersion: resource.resource.gvk.apiVersion) + Array("\"metadata\":".utf8)
-            + JSONWriter.write(metadata.node) + Array(",\"items\":[".utf8)
+            + JSONWriter.write(node(of: metadata)) + Array(",\"items\":[".utf8)
     }
 
     /// A list whose items are sent as they are stored, to be packed in runs that are kept.

@@ -93,15 +93,18 @@ package final class APIRequest: Sendable {
         return accepted.split(separator: ",").contains { $0.drop { $0 == " " }.prefix { $0 != " " } == "gzip" }
     }
 
-    func format(allowsProtobuf: Bool = true, allowsShapes: Bool = true) throws(APIError) -> ResponseFormat {
+    /// `isAggregator`: what upstream's aggregator answers itself is refused in other words.
+    func format(allowsProtobuf: Bool = true, allowsShapes: Bool = true, isAggregator: Bool = false) throws(APIError) -> ResponseFormat {
         let negotiated = AcceptHeader.negotiate(
             http.headers["accept"], pretty: first("pretty"), userAgent: http.headers["user-agent"] ?? "", allowsProtobuf: allowsProtobuf,
             allowsShapes: allowsShapes)
         guard let negotiated else {
-            guard allowsProtobuf else { throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml") }
-            if AcceptHeader.namesServedType(http.headers["accept"] ?? "") {
-                throw APIError.notAcceptable(
-                    "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+            let accepted = http.headers["accept"] ?? ""
+            guard allowsProtobuf, !isAggregator, !AcceptHeader.namesServedType(accepted) else {
+                // Upstream speaks of protobuf where it was not asked for.
+                let asksProtobuf = !allowsProtobuf && accepted.contains("application/vnd.kubernetes.protobuf")
+                let words = "only the following media types are accepted: application/json, application/yaml"
+                throw APIError.notAcceptable(words + (asksProtobuf ? "" : ", application/vnd.kubernetes.protobuf"))
             }
             let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
             let isCollection = info.verb == "list" || info.verb == "watch"

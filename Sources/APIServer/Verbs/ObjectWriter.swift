@@ -252,7 +252,12 @@ package final class ObjectWriter: Sendable {
     }
 
     func draft(_ object: Node, _ resource: ServedResource) async throws(APIError) -> Draft {
-        ObjectDraft.make(try await conversion.stored(object, from: resource), resource)
+        var stored = try await conversion.stored(object, from: resource)
+        if let schema = resource.storageSchema {
+            _ = Pruning.prune(&stored, as: schema.message, in: schema.canonical.graph)
+            Defaulting(schema.canonical.graph).apply(to: &stored, as: schema.message)
+        }
+        return ObjectDraft.make(stored, resource)
     }
 }
 

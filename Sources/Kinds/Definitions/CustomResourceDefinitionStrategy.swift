@@ -20,6 +20,11 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
             ]
             definition["status"]["conditions"] = .list(conditions + [begun])
         }
+        // Asked for where the internal type has them.
+        traits.uncheckedFields = [
+            "spec.versions.schema.*", "spec.versions.additionalPrinterColumns.*", "spec.versions.selectableFields.*", "spec.versions.subresources.*",
+            "spec.conversion.webhook.*",
+        ]
         return traits
     }
 
@@ -31,9 +36,30 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
     }
 
     package func prepareCreate(_ object: inout Node) {
-        let storage = object["spec"]["versions"].list.first { $0["storage"].bool == true }?["name"].string
+        let storage = Self.storage(object)
         object["status"] = ["storedVersions": storage.map { [.string($0)] } ?? []]
     }
+
+    package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
+        guard subresource.isEmpty, let storage = Self.storage(object) else { return }
+        let stored = object["status"]["storedVersions"].stringList
+        if !stored.contains(storage) { object["status"]["storedVersions"] = Node(stored + [storage]) }
+    }
+
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        var found: [String] = []
+        let known = old.map { Set(DefinitionView($0["spec"]).schemas.flatMap { UnknownFormats.of($0) }) } ?? []
+        for schema in DefinitionView(object["spec"]).schemas {
+            for format in UnknownFormats.of(schema) where !known.contains(format) && !found.contains(format) { found.append(format) }
+        }
+        return found.map { "unrecognized format \(FieldError.quoted($0))" }
+    }
+
+    private static func storage(_ object: Node) -> String? {
+        object["spec"]["versions"].list.first { $0["storage"].bool == true }?["name"].string
+    }
+
+    // MARK: - Validation
 
     package func validate(_ object: Node) -> [FieldError] {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
@@ -42,27 +68,56 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         if !object.name.isEmpty, object.name != wanted {
             findings.add(.invalid("metadata.name", quoted: object.name, "must be spec.names.plural+\".\"+spec.group"))
         }
-        let versions = spec["versions"].list
-        for (index, version) in versions.enumerated() where version["schema"]["openAPIV3Schema"].isNull {
-            findings.required(path.child("versions").element(index).child("schema").child("openAPIV3Schema"))
-        }
+        let view = DefinitionView(spec)
         group(spec["group"].string ?? "", path.child("group"), &findings)
-        let scope = spec["scope"].string ?? ""
-        if scope.isEmpty {
-            findings.required(path.child("scope"))
-        } else if !["Cluster", "Namespaced"].contains(scope) {
-            findings.notSupported(path.child("scope"), scope, ["Cluster", "Namespaced"])
+        choice(spec["scope"], ["Cluster", "Namespaced"], path.child("scope"), &findings)
+        let versions = path.child("versions")
+        if view.schema["openAPIV3Schema"].isNull {
+            for (index, version) in view.versions.enumerated() where version["schema"]["openAPIV3Schema"].isNull {
+                findings.required(versions.element(index).child("schema").child("openAPIV3Schema"))
+            }
         }
-        self.versions(versions, path, &findings)
-        names(spec["names"], path.child("names"), &findings)
-        let strategy = spec["conversion"]["strategy"].string ?? ""
-        if !strategy.isEmpty, strategy != "None", strategy != "Webhook" {
-            findings.notSupported(path.child("conversion").child("strategy"), strategy, ["None", "Webhook"])
+        let keepsUnknown = spec["preserveUnknownFields"].bool == true
+        if keepsUnknown, view.schemas.contains(where: { Self.hasDefault($0) }) {
+            findings.invalid(path.child("preserveUnknownFields"), true, "must be false in order to use defaults in the schema")
         }
-        if spec["preserveUnknownFields"].bool == true {
+        for (index, version) in view.versions.enumerated() {
+            let name = version["name"].string ?? ""
+            let problems = NameFormat.dns1035Label(name)
+            if !problems.isEmpty { findings.invalid(versions.element(index).child("name"), .string(name), problems.joined(separator: ",")) }
+            VersionRules.check(version, view, versions.element(index), &findings)
+        }
+        let names = view.versions.map { $0["name"].string ?? "" }
+        if Set(names).count < names.count { findings.invalid(versions, view.shownVersions, "must contain unique version names") }
+        if view.versions.count(where: { $0["storage"].bool == true }) != 1 {
+            findings.invalid(versions, view.shownVersions, "must have exactly one version marked as storage version")
+        }
+        // Upstream's internal type has the first version's name beside them.
+        if let first = names.first, !first.isEmpty {
+            let problems = NameFormat.dns1035Label(first)
+            if !problems.isEmpty { findings.invalid(path.child("version"), .string(first), problems.joined(separator: ",")) }
+        }
+        for field in ["plural", "singular", "kind", "listKind"] { findings.present(path.child("names").child(field), spec["names"][field]) }
+        self.names(spec["names"], path.child("names"), &findings)
+        VersionRules.checkShared(view, path, &findings)
+        if keepsUnknown, let strategy = spec["conversion"]["strategy"].string, strategy != "None" {
+            findings.invalid(path.child("conversion").child("strategy"), .string(strategy), "must be None if spec.preserveUnknownFields is true")
+        }
+        conversion(spec["conversion"], path.child("conversion"), &findings)
+        self.names(object["status"]["acceptedNames"], NodePath([.key("status"), .key("acceptedNames")]), &findings)
+        stored(object["status"]["storedVersions"], view.versions, &findings)
+        if object.revision == 0 { approval(object, &findings) }
+        if keepsUnknown {
             findings.invalid(path.child("preserveUnknownFields"), true, "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead")
         }
         return findings.errors
+    }
+
+    private static func hasDefault(_ schema: Node, _ depth: Int = 0) -> Bool {
+        guard case .map = schema, depth < 100 else { return false }
+        if !schema["default"].isNull { return true }
+        let inner = [schema["items"], schema["additionalProperties"], schema["not"]] + ["allOf", "anyOf", "oneOf"].flatMap { schema[$0].list }
+        return (inner + schema["properties"].fields.map(\.value)).contains { hasDefault($0, depth + 1) }
     }
 
     private func group(_ group: String, _ path: NodePath, _ findings: inout Findings) {
@@ -75,91 +130,64 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         }
     }
 
-    // MARK: - Versions
-
-    private func versions(_ versions: [Node], _ path: NodePath, _ findings: inout Findings) {
-        for (index, version) in versions.enumerated() {
-            let at = path.child("versions").element(index).child("name")
-            let problems = NameFormat.dns1035Label(version["name"].string ?? "")
-            if !problems.isEmpty { findings.invalid(at, .string(version["name"].string ?? ""), problems.joined(separator: ",")) }
-        }
-        let names = versions.map { $0["name"].string ?? "" }
-        if Set(names).count < names.count { findings.invalid(path.child("versions"), .list(versions), "must contain unique version names") }
-        if versions.count(where: { $0["storage"].bool == true }) != 1 {
-            findings.invalid(path.child("versions"), versions.isEmpty ? .null : .list(versions), "must have exactly one version marked as storage version")
-        }
-        // What all versions have alike stands above them, and so do its paths.
-        func place(_ field: String, _ shared: String, _ index: Int) -> NodePath? {
-            if versions.allSatisfy({ $0[field] == versions[0][field] }) { return index == 0 ? path.child(shared) : nil }
-            return path.child("versions").element(index).child(field)
-        }
-        for (index, version) in versions.enumerated() {
-            if let at = place("schema", "validation", index), !version["schema"]["openAPIV3Schema"].isNull {
-                let (schema, path) = (version["schema"]["openAPIV3Schema"], at.child("openAPIV3Schema"))
-                StructuralRules.check(schema, path, &findings)
-                for error in DefinitionRules.patternErrors(schema, path: "\(path)") + DefinitionRules.errors(schema, path: "\(path)") { findings.add(error) }
-            }
-            if let at = place("subresources", "subresources", index) { subresources(version["subresources"], at, &findings) }
-            if let at = place("additionalPrinterColumns", "additionalPrinterColumns", index) {
-                for (number, column) in version["additionalPrinterColumns"].list.enumerated() { self.column(column, at.element(number), &findings) }
-            }
-            if let at = place("selectableFields", "selectableFields", index) {
-                for (number, field) in version["selectableFields"].list.enumerated() where field["jsonPath"].isEmpty {
-                    findings.required(at.element(number).child("jsonPath"))
-                }
-            }
-        }
+    private func choice(_ value: Node, _ allowed: [String], _ path: NodePath, _ findings: inout Findings) {
+        let text = value.string ?? ""
+        if text.isEmpty { findings.required(path) } else if !allowed.contains(text) { findings.notSupported(path, text, allowed) }
     }
 
-    private func subresources(_ subresources: Node, _ path: NodePath, _ findings: inout Findings) {
-        let scale = subresources["scale"]
-        guard !scale.isNull else { return }
-        for (field, root) in [("specReplicasPath", "spec"), ("statusReplicasPath", "status")] {
-            let (text, at) = (scale[field].string ?? "", path.child("scale.\(field)"))
-            if text.isEmpty {
-                findings.required(at)
-            } else if !simplePath(text, at, &findings), !text.hasPrefix(".\(root).") {
-                findings.invalid(at, .string(text), "should be a json path under .\(root)")
-            }
+    private func conversion(_ conversion: Node, _ path: NodePath, _ findings: inout Findings) {
+        guard !conversion.isNull else { return }
+        choice(conversion["strategy"], ["None", "Webhook"], path.child("strategy"), &findings)
+        let (client, versions) = (conversion["webhook"]["clientConfig"], conversion["webhook"]["conversionReviewVersions"])
+        let (place, reviews) = (path.child("webhookClientConfig"), path.child("conversionReviewVersions"))
+        guard conversion["strategy"].string == "Webhook" else {
+            if !client.isNull { findings.forbidden(place, "should not be set when strategy is not set to Webhook") }
+            if !versions.list.isEmpty { findings.forbidden(reviews, "should not be set when strategy is not set to Webhook") }
+            return
         }
-        if let text = scale["labelSelectorPath"].string, !text.isEmpty {
-            let at = path.child("scale.labelSelectorPath")
-            if !simplePath(text, at, &findings), !text.hasPrefix(".spec."), !text.hasPrefix(".status.") {
-                findings.invalid(at, .string(text), "should be a json path under either .spec or .status")
-            }
+        if client.isNull {
+            findings.required(place, "required when strategy is set to Webhook")
+        } else {
+            WebhookRules.client(&findings, place, client)
         }
+        if versions.list.isEmpty { findings.required(reviews) } else { WebhookRules.versions(&findings, reviews, versions.stringList) }
     }
 
-    /// Whether something is wrong with a path.
-    private func simplePath(_ text: String, _ path: NodePath, _ findings: inout Findings) -> Bool {
-        guard !text.hasPrefix(".") else { return false }
-        findings.invalid(path, .string(text), "must be a simple json path starting with .")
-        return true
-    }
-
-    private static let columnTypes = ["boolean", "date", "integer", "number", "string"]
-    private static let columnFormats = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"]
-
-    private func column(_ column: Node, _ path: NodePath, _ findings: inout Findings) {
-        findings.present(path.child("name"), column["name"])
-        let type = column["type"].string ?? ""
-        let words = "must be one of \(CustomResourceDefinitionStrategy.columnTypes.joined(separator: ","))"
-        if type.isEmpty {
-            findings.required(path.child("type"), words)
-        } else if !CustomResourceDefinitionStrategy.columnTypes.contains(type) {
-            findings.invalid(path.child("type"), .string(type), words)
+    private func stored(_ stored: Node, _ versions: [Node], _ findings: inout Findings) {
+        let path = NodePath([.key("status"), .key("storedVersions")])
+        let names = stored.stringList
+        guard !names.isEmpty else { return findings.invalid(path, .null, "must have at least one stored version") }
+        for version in versions where version["storage"].bool == true {
+            let name = version["name"].string ?? ""
+            if !names.contains(name) { findings.invalid(path, stored, "must have the storage version \(name)") }
         }
-        if let format = column["format"].string, !format.isEmpty, !CustomResourceDefinitionStrategy.columnFormats.contains(format) {
+        for (index, name) in names.enumerated() where !versions.contains(where: { $0["name"].string == name }) {
             findings.invalid(
-                path.child("format"), .string(format), "must be one of \(CustomResourceDefinitionStrategy.columnFormats.joined(separator: ","))")
+                path.element(index), .string(name),
+                "missing from spec.versions; \(name) was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in \(name) and removes \(name) from status.storedVersions"
+            )
         }
-        findings.present(path.child("JSONPath"), column["jsonPath"])
+    }
+
+    private static let approvalKey = "api-approved.kubernetes.io"
+
+    /// Kubernetes' own groups are for approved kinds.
+    private func approval(_ object: Node, _ findings: inout Findings) {
+        let group = object["spec"]["group"].string ?? ""
+        guard ["k8s.io", "kubernetes.io"].contains(where: { group == $0 || group.hasSuffix(".\($0)") }) else { return }
+        let text = object["metadata"]["annotations"][Self.approvalKey].string ?? ""
+        let path = NodePath([.key("metadata"), .key("annotations")]).entry(Self.approvalKey)
+        let see = "see https://github.com/kubernetes/enhancements/pull/1111"
+        if text.isEmpty { return findings.required(path, "protected groups must have approval annotation \"\(Self.approvalKey)\", \(see)") }
+        let parts = text.split(separator: "://", maxSplits: 1)
+        if text.hasPrefix("unapproved") || parts.count == 2 && !parts[1].hasPrefix("/") { return }
+        findings.invalid(
+            path, .string(text), "protected groups must have approval annotation \"\(Self.approvalKey)\" with either a URL or a reason starting with \"unapproved\", \(see)")
     }
 
     // MARK: - Names
 
     private func names(_ names: Node, _ path: NodePath, _ findings: inout Findings) {
-        for field in ["plural", "singular", "kind", "listKind"] { findings.present(path.child(field), names[field]) }
         for field in ["plural", "singular"] { label(names[field], path.child(field), &findings) }
         for field in ["kind", "listKind"] {
             guard let text = names[field].string, !text.isEmpty else { continue }
@@ -187,13 +215,13 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         func immutable(_ path: String, _ new: Node, _ before: Node) {
             if new != before { errors.append(.invalid(path, new.jsonText, "field is immutable")) }
         }
-        immutable("spec.group", object["spec"]["group"], old["spec"]["group"])
-        immutable("spec.names.plural", object["spec"]["names"]["plural"], old["spec"]["names"]["plural"])
         let isEstablished = old["status"]["conditions"].list.contains { $0["type"].string == "Established" && $0["status"].string == "True" }
         if isEstablished {
             immutable("spec.scope", object["spec"]["scope"], old["spec"]["scope"])
             immutable("spec.names.kind", object["spec"]["names"]["kind"], old["spec"]["names"]["kind"])
         }
+        immutable("spec.group", object["spec"]["group"], old["spec"]["group"])
+        immutable("spec.names.plural", object["spec"]["names"]["plural"], old["spec"]["names"]["plural"])
         return errors
     }
 }

@@ -56,7 +56,7 @@ enum DeviceFormat {
     static func configuration(_ path: NodePath, _ config: Node, _ findings: inout Findings) {
         let (opaque, at) = (config["opaque"], path.child("opaque"))
         if opaque.isNull { return findings.required(at) }
-        findings.named(at.child("driver"), opaque["driver"], CSIFormat.driverName)
+        findings.driver(at.child("driver"), opaque["driver"])
         raw(at.child("parameters"), opaque["parameters"], &findings)
     }
 

@@ -72,7 +72,7 @@ struct ResourceClaimStatusRules {
     }
 
     private mutating func identity(_ path: NodePath, _ device: Node) {
-        findings.named(path.child("driver"), device["driver"], CSIFormat.driverName)
+        findings.driver(path.child("driver"), device["driver"])
         DeviceFormat.poolName(path.child("pool"), device["pool"], &findings)
         findings.format(path.child("device"), device["device"].string ?? "", NameFormat.dnsLabel)
     }

@@ -15,7 +15,7 @@ struct ResourceSliceRules {
     private init(old: Node) { self.old = old }
 
     private mutating func run(_ spec: Node, _ path: NodePath) {
-        findings.named(path.child("driver"), spec["driver"], CSIFormat.driverName)
+        findings.driver(path.child("driver"), spec["driver"])
         let (pool, at) = (spec["pool"], path.child("pool"))
         DeviceFormat.poolName(at.child("name"), pool["name"], &findings)
         if (pool["resourceSliceCount"].int ?? 0) <= 0 { findings.positive(at.child("resourceSliceCount"), pool["resourceSliceCount"]) }

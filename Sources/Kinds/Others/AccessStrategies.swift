@@ -15,7 +15,11 @@ package struct RoleStrategy: KindStrategy {
         let path = NodePath([.key("aggregationRule"), .key("clusterRoleSelectors")])
         let selectors = aggregation["clusterRoleSelectors"].list
         if selectors.isEmpty { findings.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil") }
-        for (index, selector) in selectors.enumerated() { findings.add(LabelSelector.errors(selector, at: path.element(index))) }
+        for (index, selector) in selectors.enumerated() {
+            let errors = LabelSelector.errors(selector, at: path.element(index))
+            findings.add(errors)
+            if !errors.isEmpty { findings.invalid(path.element(index), .null, "invalid label selector.") }
+        }
         return findings.errors
     }
 

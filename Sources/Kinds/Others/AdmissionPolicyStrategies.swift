@@ -4,7 +4,7 @@ import Tree
 
 /// What the policies of admission and their bindings have in common.
 enum PolicyFields {
-    static let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]
+    static let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"]
     private static let reserved: Set<String> = [
         "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace",
         "return", "var", "void", "while",
@@ -168,7 +168,11 @@ struct ValidatingPolicyStrategy: KindStrategy {
         for (index, annotation) in annotations.enumerated() {
             let at = path.child("auditAnnotations").element(index)
             let key = annotation["key"].string ?? ""
-            findings.format(at.child("key"), "\(object.name)/\(key)") { NameFormat.qualifiedName($0) }
+            if object.name.isEmpty {
+                findings.invalid(at.child("key"), .string(key), "requires metadata.name be non-empty")
+            } else {
+                findings.format(at.child("key"), "\(object.name)/\(key)") { NameFormat.qualifiedName($0) }
+            }
             PolicyFields.expression(
                 annotation["valueExpression"], programs.annotations[index].expression, at.child("valueExpression"), "valueExpression is not specified", &findings)
             if !keys.insert(key).inserted { findings.duplicate(at.child("key"), key) }

@@ -67,7 +67,7 @@ enum ClassFormat {
         if let group = reference["apiGroup"].string { findings.format(path.child("apiGroup"), group, NameFormat.dnsSubdomain) }
         for field in ["kind", "name"] {
             let text = reference[field].string ?? ""
-            if text.isEmpty { findings.required(path.child(field), "\(field) is required") } else { findings.format(path.child(field), text) { NameFormat.pathSegment($0) } }
+            if text.isEmpty { findings.required(path.child(field)) } else { findings.format(path.child(field), text) { NameFormat.pathSegment($0) } }
         }
         return findings.errors
     }
@@ -153,7 +153,11 @@ package struct RuntimeClassStrategy: KindStrategy {
         var findings = Findings()
         findings.named(NodePath([.key("handler")]), object["handler"], NameFormat.dnsLabel)
         let overhead = NodePath([.key("overhead"), .key("podFixed")])
-        for (name, value) in object["overhead"]["podFixed"].fields { findings.quantity(overhead.entry(name), value, of: name) }
+        for (name, value) in object["overhead"]["podFixed"].fields {
+            // Upstream checks it as the limits of a container.
+            findings.format(NodePath([.key("overhead"), .key("limits"), .entry(name)]), name, ResourceNames.containerErrors)
+            findings.quantity(overhead.entry(name), value, of: name)
+        }
         let (scheduling, path) = (object["scheduling"], NodePath([.key("scheduling")]))
         findings.add(ObjectMeta.labelErrors(scheduling["nodeSelector"], at: path.child("nodeSelector")))
         findings.tolerations(scheduling["tolerations"].list, path.child("tolerations"))

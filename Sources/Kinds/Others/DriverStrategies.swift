@@ -31,7 +31,7 @@ package struct CSIDriverStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         let name = object.name
-        if name.utf8.count > 63 { findings.add(.tooLong("metadata.name", limit: 63)) }
+        if name.utf8.count > 63, NameFormat.dnsSubdomain(name).isEmpty { findings.add(.tooLong("metadata.name", limit: 63)) }
         for field in ["attachRequired", "podInfoOnMount", "storageCapacity"] where spec[field].isNull { findings.required(path.child(field)) }
         findings.oneOf(path.child("fsGroupPolicy"), spec["fsGroupPolicy"], ["File", "None", "ReadWriteOnceWithFSType"])
         var audiences: Set<String> = []
@@ -73,9 +73,9 @@ package struct CSINodeStrategy: KindStrategy {
         var names: Set<String> = []
         for (index, driver) in object["spec"]["drivers"].list.enumerated() {
             let at = PodStrategy.specPath.child("drivers").element(index)
-            findings.named(at.child("name"), driver["name"], CSIFormat.driverName)
+            findings.driver(at.child("name"), driver["name"])
             if driver["nodeID"].isEmpty { findings.required(at.child("nodeID")) }
-            if let id = driver["nodeID"].string, id.utf8.count > 192 { findings.invalid(at.child("nodeID"), .string(id), "must be 192 characters or less") }
+            if let id = driver["nodeID"].string, id.utf8.count > 256 { findings.invalid(at.child("nodeID"), .string(id), "must be 256 characters or less") }
             findings.nonNegative(at.child("allocatable").child("count"), driver["allocatable"]["count"])
             for key in driver["topologyKeys"].stringList {
                 if key.isEmpty { findings.required(at) }
@@ -130,7 +130,7 @@ package struct VolumeAttachmentStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
-        findings.named(path.child("attacher"), spec["attacher"], CSIFormat.driverName)
+        findings.driver(path.child("attacher"), spec["attacher"])
         let (name, inline) = (spec["source"]["persistentVolumeName"], spec["source"]["inlineVolumeSpec"])
         let source = path.child("source")
         if name.isNull, inline.isNull {
@@ -138,7 +138,9 @@ package struct VolumeAttachmentStrategy: KindStrategy {
         } else if !name.isNull, !inline.isNull {
             findings.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
         } else if let text = name.string {
-            if text.isEmpty { findings.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName") }
+            let at = source.child("persistentVolumeName")
+            if text.isEmpty { findings.required(at, "must specify non empty persistentVolumeName") }
+            findings.format(at, text, NameFormat.dnsSubdomain)
         }
         findings.format(path.child("nodeName"), spec["nodeName"].string ?? "", NameFormat.dnsSubdomain)
         return findings.errors
@@ -170,7 +172,7 @@ package struct VolumeAttributesClassStrategy: KindStrategy {
 
     package func validate(_ object: Node) -> [FieldError] {
         var findings = Findings()
-        findings.named(NodePath([.key("driverName")]), object["driverName"]) { NameFormat.qualifiedName($0.lowercased()) }
+        findings.named(NodePath([.key("driverName")]), object["driverName"].string.map { .string($0.lowercased()) } ?? .null, NameFormat.qualifiedName)
         let parameters = object["parameters"].fields
         if parameters.isEmpty {
             findings.required(NodePath([.key("parameters")]), "must contain at least one key/value pair")

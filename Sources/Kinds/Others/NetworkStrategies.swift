@@ -142,6 +142,10 @@ package struct IngressStrategy: KindStrategy {
         if rules.isEmpty, spec["defaultBackend"].isNull {
             findings.invalid(path, rules.isEmpty ? .null : spec["rules"], "either `defaultBackend` or `rules` must be specified")
         }
+        if object.revision == 0, let name = object.annotations["kubernetes.io/ingress.class"], let other = spec["ingressClassName"].string, name != other {
+            // Upstream leaves the metadata out of the path.
+            findings.invalid(NodePath([.key("annotations"), .key("kubernetes.io/ingress.class")]), .string(name), "must match `ingressClassName` when both are specified")
+        }
         if !spec["defaultBackend"].isNull { backend(spec["defaultBackend"], path.child("defaultBackend"), &findings) }
         for (index, rule) in rules.enumerated() {
             let at = path.child("rules").element(index)

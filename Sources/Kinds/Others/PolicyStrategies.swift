@@ -46,8 +46,15 @@ package struct AutoscalerStrategy: KindStrategy {
             findings.named(path.child("scaleTargetRef").child(field), spec["scaleTargetRef"][field]) { NameFormat.pathSegment($0) }
         }
         let target = spec["scaleTargetRef"]
-        if target["apiVersion"].isEmpty || (target["apiVersion"].string == "v1" && target["kind"].string != "ReplicationController") {
+        if !(target["apiVersion"].string ?? "").contains("/"), target["apiVersion"].string != "v1" || target["kind"].string != "ReplicationController" {
             findings.invalid(path.child("scaleTargetRef").child("apiVersion"), .string(target["apiVersion"].string ?? ""), "apiVersion must specify API group")
+        }
+        if low == 0, !spec["metrics"].list.contains(where: { $0["type"].string == "Object" || $0["type"].string == "External" }) {
+            findings.forbidden(path.child("metrics"), "must specify at least one Object or External metric to support scaling to zero replicas")
+        }
+        if let share = spec["targetCPUUtilizationPercentage"].int, share < 1 {
+            let at = path.child("metrics").element(0).child("resource").child("target").child("averageUtilization")
+            findings.invalid(at, .int(share), "must be greater than 0")
         }
         for (index, metric) in spec["metrics"].list.enumerated() { self.metric(metric, path.child("metrics").element(index), &findings) }
         for direction in ["scaleUp", "scaleDown"] where !spec["behavior"][direction].isNull {
@@ -74,7 +81,7 @@ package struct AutoscalerStrategy: KindStrategy {
         if !source["metric"].isNull, source["metric"]["name"].isEmpty { findings.required(at.child("metric").child("name"), "must specify a metric name") }
         if expected.lowercased().contains("resource") {
             if source["name"].isEmpty { findings.required(at.child("name"), "must specify a resource name") }
-            if expected == "containerResource", source["container"].isEmpty { findings.required(at.child("container"), "must specify a container") }
+            if expected == "containerResource" { container(source, at, &findings) }
         }
         let kind = target["type"].string ?? ""
         if kind.isEmpty { findings.required(at.child("target").child("type"), "must specify a metric target type") }
@@ -111,6 +118,16 @@ package struct AutoscalerStrategy: KindStrategy {
         }
     }
 
+    private func container(_ source: Node, _ path: NodePath, _ findings: inout Findings) {
+        if let name = source["name"].string, !name.isEmpty { findings.format(path.child("name"), name, ResourceNames.containerErrors) }
+        let container = source["container"].string ?? ""
+        if container.isEmpty {
+            findings.required(path.child("container"), "must specify a container")
+        } else {
+            findings.format(path.child("container"), container, NameFormat.dnsLabel)
+        }
+    }
+
     private func scaling(_ rules: Node, _ path: NodePath, _ findings: inout Findings) {
         if let window = rules["stabilizationWindowSeconds"].int {
             if window < 0 { findings.invalid(path.child("stabilizationWindowSeconds"), .int(window), "must be greater than or equal to zero") }
@@ -140,6 +157,7 @@ package struct DisruptionBudgetStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.allowsUnconditionalUpdate = false
+        traits.nameRule = .any
         return traits
     }
 
@@ -147,7 +165,7 @@ package struct DisruptionBudgetStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         if !spec["minAvailable"].isNull, !spec["maxUnavailable"].isNull {
-            findings.invalid(path, spec, "minAvailable and maxUnavailable cannot be both set")
+            findings.invalid(path, GoStruct.shown(spec, "policy/v1.PodDisruptionBudgetSpec"), "minAvailable and maxUnavailable cannot be both set")
         }
         for field in ["minAvailable", "maxUnavailable"] where !spec[field].isNull {
             findings.amountOrPercent(path.child(field), spec[field])
@@ -181,6 +199,7 @@ package struct PriorityClassStrategy: KindStrategy {
     private static let system: [String: Int64] = ["system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000]
 
     package func validate(_ object: Node) -> [FieldError] {
+        if object["preemptionPolicy"].string == "" { return [.required("preemptionPolicy")] }
         let value = object["value"].int ?? 0
         if object.name.hasPrefix("system-") {
             let head = "priority class names with 'system-' prefix are reserved for system use only. error: "
@@ -203,131 +222,13 @@ package struct PriorityClassStrategy: KindStrategy {
     }
 }
 
-/// Quotas: names of what can be counted, scopes that do not contradict each other.
-package struct ResourceQuotaStrategy: KindStrategy {
-    package init() {}
-    package var traits: KindTraits {
-        var traits = KindTraits()
-        traits.returnsDeletedObject = true
-        return traits
-    }
-
-    package func validate(_ object: Node) -> [FieldError] {
-        let (spec, path) = (object["spec"], PodStrategy.specPath)
-        var findings = Findings()
-        for (name, value) in spec["hard"].fields {
-            let at = path.child("hard").entry(name)
-            findings.format(at, name, ResourceNames.quotaErrors)
-            findings.quantity(at, value, of: name)
-            if !name.contains("."), let amount = PodRequests.quantity(value), ["pods", "services", "secrets", "configmaps"].contains(name), amount.milliValue % 1000 != 0 {
-                findings.invalid(at, .string(amount.description), "must be an integer")
-            }
-        }
-        let scopes = spec["scopes"].stringList
-        let known = ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity", "VolumeAttributesClass"]
-        for scope in scopes where !known.contains(scope) { findings.invalid(path.child("scopes"), Node(scopes), "unsupported scope") }
-        let podOnly = ["services", "resourcequotas", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps"]
-        for name in spec["hard"].fields.keys.sorted() where podOnly.contains(name) {
-            for scope in scopes where scope != "VolumeAttributesClass" || name != "persistentvolumeclaims" {
-                findings.invalid(path.child("scopes"), Node(scopes), "unsupported scope applied to resource")
-            }
-        }
-        for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] where pair.allSatisfy(scopes.contains) {
-            findings.invalid(path.child("scopes"), Node(scopes), "conflicting scopes")
-        }
-        return findings.errors
-    }
-
-    package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
-        guard subresource.isEmpty else { return [] }
-        var findings = Findings()
-        let (new, before) = (Set(object["spec"]["scopes"].stringList), Set(old["spec"]["scopes"].stringList))
-        if new != before { findings.invalid(PodStrategy.specPath.child("scopes"), object["spec"]["scopes"], ObjectMeta.immutableMessage) }
-        return findings.errors
-    }
-}
-
-/// Limit ranges: for containers the missing defaults follow from the bounds.
-package struct LimitRangeStrategy: KindStrategy {
-    package init() {}
-    package var traits: KindTraits {
-        var traits = KindTraits()
-        traits.allowsCreateOnUpdate = true
-        return traits
-    }
-
-    /// One without a name gets one.
-    package func prepareCreate(_ object: inout Node) {
-        if object.name.isEmpty { object["metadata"]["name"] = .string(Identifier.uuid()) }
-    }
-
-    package func setDefaults(_ object: inout Node) {
-        guard case .list(var limits) = object["spec"]["limits"] else { return }
-        for index in limits.indices where limits[index]["type"].string == "Container" {
-            fill("default", from: "max", of: &limits[index])
-            fill("defaultRequest", from: "default", of: &limits[index])
-            fill("defaultRequest", from: "min", of: &limits[index])
-        }
-        object["spec"]["limits"] = .list(limits)
-    }
-
-    private func fill(_ field: String, from other: String, of limit: inout Node) {
-        for (name, value) in limit[other].fields where !limit[field].has(name) { limit[field][name] = value }
-    }
-
-    package func validate(_ object: Node) -> [FieldError] {
-        var findings = Findings()
-        var types: Set<String> = []
-        for (index, limit) in object["spec"]["limits"].list.enumerated() {
-            let path = PodStrategy.specPath.child("limits").element(index)
-            let type = limit["type"].string ?? ""
-            let problems = NameFormat.qualifiedName(type)
-            for problem in problems { findings.invalid(path.child("type"), .string(type), problem) }
-            if problems.isEmpty, !type.contains("/"), !["Container", "Pod", "PersistentVolumeClaim"].contains(type) {
-                findings.invalid(path.child("type"), .string(type), "must be a standard limit type or fully qualified")
-            }
-            if !types.insert(type).inserted { findings.duplicate(path.child("type"), type) }
-            if type == "Pod" {
-                for field in ["default", "defaultRequest"] where !limit[field].isEmpty {
-                    findings.forbidden(path.child(field), "may not be specified when `type` is 'Pod'")
-                }
-            }
-            if type == "PersistentVolumeClaim", limit["min"]["storage"].isNull, limit["max"]["storage"].isNull {
-                findings.required(path.child("limits"), "either minimum or maximum storage value is required, but neither was provided")
-            }
-            order(limit, path, &findings)
-        }
-        return findings.errors
-    }
-
-    private func order(_ limit: Node, _ path: NodePath, _ findings: inout Findings) {
-        let fields = ["min", "max", "default", "defaultRequest", "maxLimitRequestRatio"]
-        let names = Set(fields.flatMap { Array(limit[$0].fields.keys) }).sorted()
-        for name in names {
-            func amount(_ field: String) -> Quantity? { PodRequests.quantity(limit[field][name]) }
-            func compare(_ low: String, _ high: String, at: String, _ words: String, _ other: String) {
-                guard let a = amount(low), let b = amount(high), a > b else { return }
-                findings.invalid(path.child(at).entry(name), .string(a.description), "\(words) \(a) is greater than \(other) \(b)")
-            }
-            compare("min", "max", at: "min", "min value", "max value")
-            compare("min", "defaultRequest", at: "defaultRequest", "min value", "default request value")
-            compare("defaultRequest", "max", at: "defaultRequest", "default request value", "max value")
-            compare("defaultRequest", "default", at: "defaultRequest", "default request value", "default limit value")
-            compare("min", "default", at: "default", "min value", "default value")
-            compare("default", "max", at: "default", "default value", "max value")
-            if let ratio = amount("maxLimitRequestRatio"), ratio < Quantity(1) {
-                findings.invalid(path.child("maxLimitRequestRatio").entry(name), .string(ratio.description), "ratio \(ratio) is less than 1")
-            }
-        }
-    }
-}
-
 /// Storage classes: what they make does not change.
 package struct StorageClassStrategy: KindStrategy {
     package init() {}
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.returnsDeletedObject = true
+        traits.uncheckedFields = ["reclaimPolicy"]
         return traits
     }
 
@@ -339,9 +240,9 @@ package struct StorageClassStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] {
         var findings = Findings()
         let path = NodePath([.key("provisioner")])
-        findings.named(path, object["provisioner"]) { NameFormat.qualifiedName($0.lowercased()) }
+        findings.named(path, object["provisioner"].string.map { .string($0.lowercased()) } ?? .null, NameFormat.qualifiedName)
         if object["parameters"].fields.contains(where: { $0.key.isEmpty }) { findings.invalid(NodePath([.key("parameters")]), "", "field can not be empty.") }
-        findings.oneOf(NodePath([.key("reclaimPolicy")]), object["reclaimPolicy"], ["Delete", "Retain"])
+        if !object["reclaimPolicy"].isEmpty { findings.oneOf(NodePath([.key("reclaimPolicy")]), object["reclaimPolicy"], ["Delete", "Retain"]) }
         findings.oneOf(NodePath([.key("volumeBindingMode")]), object["volumeBindingMode"], ["Immediate", "WaitForFirstConsumer"])
         topologies(object["allowedTopologies"].list, NodePath([.key("allowedTopologies")]), &findings)
         return findings.errors
@@ -372,7 +273,8 @@ package struct StorageClassStrategy: KindStrategy {
                 findings.format(place.child("key"), key, NameFormat.qualifiedName)
                 if values.updateValue(own, forKey: key) != nil { findings.duplicate(place.child("key"), key) }
             }
-            if seen.contains(values) { findings.duplicate(at, "") }
+            // Upstream finds a term without expressions to be there already.
+            if values.isEmpty || seen.contains(values) { findings.duplicate(at, "") }
             seen.append(values)
         }
     }

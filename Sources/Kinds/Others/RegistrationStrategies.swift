@@ -19,7 +19,7 @@ package struct APIServiceStrategy: KindStrategy {
         let group = spec["group"].string ?? ""
         let version = spec["version"].string ?? ""
         let name = "\(version).\(group)"
-        if object.name != name {
+        if !object.name.isEmpty, object.name != name {
             findings.invalid(NodePath([.key("metadata"), .key("name")]), .string(object.name), "must be `spec.version+\".\"+spec.group`: \(FieldError.quoted(name))")
         }
         if group.isEmpty {
@@ -67,6 +67,7 @@ package struct WebhookConfigurationStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.allowsUnconditionalUpdate = false
+        traits.uncheckedFields = ["webhooks.clientConfig.service.name", "webhooks.clientConfig.service.namespace"]
         return traits
     }
 
@@ -98,8 +99,8 @@ enum WebhookRules {
             findings.invalid(path.child("timeoutSeconds"), .int(seconds), "the timeout value must be between 1 and 30 seconds")
         }
         for field in ["namespaceSelector", "objectSelector"] { findings.add(LabelSelector.errors(hook[field], at: path.child(field))) }
-        versions(&findings, path.child("admissionReviewVersions"), hook["admissionReviewVersions"].stringList)
         client(&findings, path.child("clientConfig"), hook["clientConfig"])
+        versions(&findings, path.child("admissionReviewVersions"), hook["admissionReviewVersions"].stringList)
         let conditions = hook["matchConditions"].list
         guard !conditions.isEmpty else { return }
         PolicyFields.conditions(conditions, PolicyPrograms(["matchConditions": .list(conditions)]), path.child("matchConditions"), &findings)
@@ -177,8 +178,9 @@ enum WebhookRules {
         guard hasService else { return }
         let service = config["service"]
         let at = path.child("service")
-        findings.present(at.child("name"), service["name"])
-        findings.present(at.child("namespace"), service["namespace"])
+        // Upstream takes the one for the other.
+        findings.present(at.child("name"), service["namespace"])
+        findings.present(at.child("namespace"), service["name"])
         port(&findings, at.child("port"), service["port"])
         if let text = service["path"].string { check(path: text, &findings, at.child("path")) }
     }

@@ -276,7 +276,7 @@ package struct ServiceStrategy: KindStrategy {
                 path.child("healthCheckNodePort"), .int(port), "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'")
         }
         if let distribution = spec["trafficDistribution"].string {
-            findings.oneOf(path.child("trafficDistribution"), .string(distribution), ["PreferClose", "PreferSameNode", "PreferSameZone"])
+            findings.oneOf(path.child("trafficDistribution"), .string(distribution), ["PreferClose", "PreferSameZone", "PreferSameNode"])
         }
     }
 

@@ -196,6 +196,7 @@ package struct EventStrategy: KindStrategy {
         traits.isRefusedWithoutGroup = true
         traits.allowsCreateOnUpdate = true
         traits.hasNoDependents = true
+        traits.nameRule = .any
         return traits
     }
 
@@ -212,6 +213,7 @@ extension EventStrategy {
     /// What the newer group asks of a first write beside.
     private func newEvent(_ object: Node) -> [FieldError] {
         var findings = Findings()
+        if !object.name.isEmpty { findings.format(NodePath([.key("metadata"), .key("name")]), object.name, NameFormat.dnsSubdomain) }
         if object["eventTime"].isNull { findings.required(NodePath([.key("eventTime")])) }
         let controller = NodePath([.key("reportingController")])
         if object["reportingController"].isEmpty { findings.required(controller) }
@@ -223,6 +225,9 @@ extension EventStrategy {
             if text.utf8.count > limit { findings.invalid(path, "", "can have at most \(limit) characters") }
         }
         if let note = object["note"].string, note.utf8.count > 1024 { findings.invalid(NodePath([.key("message")]), "", "can have at most 1024 characters") }
+        if !object["series"].isNull, (object["series"]["count"].int ?? 0) < 2 {
+            findings.invalid(NodePath([.key("series"), .key("count")]), "", "should be at least 2")
+        }
         let type = object["type"].string ?? ""
         if type != "Normal", type != "Warning" { findings.invalid(NodePath([.key("type")]), "", "has invalid value: \(type)") }
         return findings.errors
@@ -235,6 +240,7 @@ package struct SigningRequestStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.resetFields = ["": ["spec", "status"], "status": ["spec", "status.conditions"], "approval": ["spec", "status.certificate"]]
+        traits.nameRule = .any
         return traits
     }
 
@@ -264,6 +270,9 @@ package struct SigningRequestStrategy: KindStrategy {
     package func validate(_ object: Node) -> [FieldError] {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
+        let request = spec["request"]
+        let pem = String(decoding: Base64.decode(request.string ?? "") ?? [], as: UTF8.self)
+        if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") { findings.invalid(path.child("request"), request, "PEM block type must be CERTIFICATE REQUEST") }
         if spec["usages"].isEmpty { findings.required(path.child("usages")) }
         if spec["signerName"].isEmpty {
             findings.required(path.child("signerName"))
@@ -273,7 +282,6 @@ package struct SigningRequestStrategy: KindStrategy {
         if let seconds = spec["expirationSeconds"].int, seconds < 600 {
             findings.invalid(path.child("expirationSeconds"), .int(seconds), "may not specify a duration less than 600 seconds (10 minutes)")
         }
-        if spec["request"].isEmpty { findings.invalid(path.child("request"), spec["request"], "PEM block type must be CERTIFICATE REQUEST") }
         return findings.errors
     }
 

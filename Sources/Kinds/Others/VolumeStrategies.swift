@@ -27,6 +27,12 @@ enum ClaimRules {
                 findings.invalid(path.child("dataSource"), source["kind"], "must be 'PersistentVolumeClaim' when referencing the default apiGroup")
             }
         }
+        let reference = spec["dataSourceRef"]
+        for field in ["name", "kind"] where !reference.isNull { findings.present(path.child("dataSourceRef").child(field), reference[field]) }
+        // Upstream shows the path of the field here, which has nothing in JSON.
+        if !source.isNull, !reference.isNull, ["apiGroup", "kind", "name"].contains(where: { source[$0] != reference[$0] }) {
+            findings.invalid(path, .emptyMap, "must match dataSourceRef")
+        }
         return findings.errors
     }
 
@@ -182,7 +188,7 @@ package struct PersistentVolumeStrategy: KindStrategy {
             if source["path"].isEmpty { findings.required(at.child("path")) } else { findings.noBackSteps(at.child("path"), source["path"].string ?? "") }
             if spec["nodeAffinity"]["required"].isNull { findings.required(path.child("nodeAffinity"), "Local volume requires node affinity") }
         case "csi":
-            findings.named(at.child("driver"), source["driver"], CSIFormat.driverName)
+            findings.driver(at.child("driver"), source["driver"])
             findings.present(at.child("volumeHandle"), source["volumeHandle"])
         case "nfs":
             findings.present(at.child("server"), source["server"])

@@ -117,6 +117,16 @@ extension PodSpecValidation {
         }
     }
 
+    /// As upstream's internal type has it, whose fields stand in another order.
+    private static func shown(_ context: Node) -> Node {
+        GoStruct.shown(
+            context, "core/v1.SecurityContext",
+            order: [
+                "capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem",
+                "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile",
+            ])
+    }
+
     mutating func containerSecurity(_ context: Node, _ path: NodePath) {
         guard !context.isNull else { return }
         for field in ["runAsUser", "runAsGroup"] { findings.range(path.child(field), context[field], 0...Int64(Int32.max)) }
@@ -126,10 +136,10 @@ extension PodSpecValidation {
         profile(context["seccompProfile"], path.child("seccompProfile"), "seccomp")
         if context["allowPrivilegeEscalation"].bool == false {
             if context["privileged"].bool == true {
-                findings.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+                findings.invalid(path, Self.shown(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
             }
             if context["capabilities"]["add"].stringList.contains("CAP_SYS_ADMIN") {
-                findings.invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
+                findings.invalid(path, Self.shown(context), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
             }
         }
         profile(context["appArmorProfile"], path.child("appArmorProfile"), "AppArmor")

@@ -67,7 +67,7 @@ extension PodSpecValidation {
             for file in source["items"].list { downwardFile(file, path) }
         case "projected": projected(source, path)
         case "csi":
-            findings.named(path.child("driver"), source["driver"], CSIFormat.driverName)
+            findings.driver(path.child("driver"), source["driver"])
             if !source["nodePublishSecretRef"].isNull, source["nodePublishSecretRef"]["name"].isEmpty {
                 findings.required(path.child("nodePublishSecretRef").child("name"))
             }
@@ -156,8 +156,13 @@ extension PodSpecValidation {
 
 /// Names of volume drivers.
 enum CSIFormat {
-    static func driverName(_ name: String) -> [String] {
-        if name.utf8.count > 63 { return ["must be no more than 63 characters"] }
-        return NameFormat.dnsSubdomain(name.lowercased())
+    static func driverName(_ name: String) -> [String] { NameFormat.dnsSubdomain(name.lowercased()) }
+}
+
+extension Findings {
+    /// The name of a volume driver, which must be there.
+    mutating func driver(_ path: NodePath, _ value: Node) {
+        if let name = value.string, name.utf8.count > 63 { add(.tooLong("\(path)", limit: 63)) }
+        named(path, value, CSIFormat.driverName)
     }
 }

@@ -197,7 +197,8 @@ enum PodWarnings {
     }
 
     private static func references(_ spec: Node, _ path: NodePath, _ out: inout [String]) {
-        for volume in spec["volumes"].list where !volume["projected"].isNull && volume["projected"]["sources"].isEmpty {
+        // Upstream speaks of sources that name nothing, and says nothing where there are none.
+        for volume in spec["volumes"].list where volume["projected"]["sources"].list.contains(where: \.isEmpty) {
             out.append("volume \(FieldError.quoted(volume["name"].string ?? "")) (Projected) has no sources provided")
         }
         for (index, secret) in spec["imagePullSecrets"].list.enumerated() where secret["name"].isEmpty {

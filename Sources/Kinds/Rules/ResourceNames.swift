@@ -11,6 +11,14 @@ enum ResourceNames {
     ]
     private static let standard = quota.union(["storage"])
 
+    /// Objects that are counted come whole.
+    static func isWhole(_ name: String) -> Bool { whole.contains(name) }
+    private static let whole: Set<String> = [
+        "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports",
+        "services.loadbalancers",
+    ]
+
+    static func isStandardQuota(_ name: String) -> Bool { quota.contains(name) || isHugePages(name) || name.hasPrefix("requests.hugepages-") }
     static func isHugePages(_ name: String) -> Bool { name.hasPrefix("hugepages-") }
     static func isNative(_ name: String) -> Bool { !name.contains("/") || name.contains("kubernetes.io/") }
     static func isExtended(_ name: String) -> Bool {
@@ -52,7 +60,7 @@ extension Findings {
         guard let amount = PodRequests.quantity(value) else { return }
         let shown = Node.string(amount.description)
         if amount.sign < 0 { invalid(path, shown, Findings.negative) }
-        if ResourceNames.isExtended(name), amount.milliValue % 1000 != 0 { invalid(path, shown, "must be an integer") }
+        if ResourceNames.isExtended(name) || ResourceNames.isWhole(name), amount.milliValue % 1000 != 0 { invalid(path, shown, "must be an integer") }
     }
 
     /// The `resources` of a container or pod.

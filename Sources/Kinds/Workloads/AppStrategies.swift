@@ -12,6 +12,7 @@ package struct DeploymentStrategy: KindStrategy {
         traits.generationCounts = ["annotations"]
         traits.statusKeeps = ["labels"]
         traits.resetFields["status"] = ["spec", "metadata.labels"]
+        traits.uncheckedFields = ["spec.strategy.type"]
         return traits
     }
 
@@ -57,7 +58,7 @@ package struct DeploymentStrategy: KindStrategy {
                 findings.invalid(at.child("maxUnavailable"), rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0")
             }
             findings.atMostAll(at.child("maxUnavailable"), rolling["maxUnavailable"])
-        default: findings.add(.notSupported("\(path)", quoted: strategy.jsonText, supported: ["Recreate", "RollingUpdate"]))
+        default: findings.notSupported(path, raw: GoStruct.shown(strategy, "apps/v1.DeploymentStrategy"), ["Recreate", "RollingUpdate"])
         }
     }
 
@@ -155,6 +156,7 @@ package struct DaemonSetStrategy: KindStrategy {
         traits.hasGeneration = true
         traits.updateChecks = .changesFirst
         traits.hiddenAnnotations = [DaemonSetStrategy.generationKey]
+        traits.uncheckedFields = ["spec.updateStrategy.type"]
         return traits
     }
 
@@ -187,9 +189,10 @@ package struct DaemonSetStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         let template = path.child("template")
         var findings = Findings()
-        findings.add(LabelSelector.errors(spec["selector"], at: path.child("selector")))
+        let problems = LabelSelector.errors(spec["selector"], at: path.child("selector"))
+        findings.add(problems)
         let selector = LabelSelector(object: spec["selector"])
-        if !selector.matches(spec["template"]["metadata"]["labels"]) {
+        if problems.isEmpty, !selector.matches(spec["template"]["metadata"]["labels"]) {
             findings.invalid(
                 template.child("metadata").child("labels"), spec["template"]["metadata"]["labels"], "`selector` does not match template `labels`")
         }
@@ -198,7 +201,13 @@ package struct DaemonSetStrategy: KindStrategy {
         findings.add(PodTemplateRules.alwaysErrors(spec["template"], at: template, kind: "DaemonSet"))
         findings.nonNegative(path, fields: ["minReadySeconds"], of: spec)
         let strategy = spec["updateStrategy"]
-        if strategy["type"].string == "RollingUpdate" { rolling(strategy["rollingUpdate"], path.child("updateStrategy").child("rollingUpdate"), &findings) }
+        switch strategy["type"].string {
+        case "RollingUpdate": rolling(strategy["rollingUpdate"], path.child("updateStrategy").child("rollingUpdate"), &findings)
+        case "OnDelete": break
+        default:
+            let shown = GoStruct.shown(strategy, "apps/v1.DaemonSetUpdateStrategy")
+            findings.notSupported(path.child("updateStrategy"), raw: shown, ["RollingUpdate", "OnDelete"])
+        }
         findings.nonNegative(path, fields: ["revisionHistoryLimit"], of: spec)
         return findings.errors
     }

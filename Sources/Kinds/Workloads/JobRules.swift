@@ -22,12 +22,19 @@ enum JobRules {
         }
         successPolicy(spec, path.child("successPolicy"), &findings)
         failurePolicy(spec, path.child("podFailurePolicy"), &findings)
-        if !spec["podFailurePolicy"].isNull, let policy = spec["podReplacementPolicy"].string, policy != "Failed" {
-            findings.notSupported(path.child("podReplacementPolicy"), policy, ["Failed"])
+        if let policy = spec["podReplacementPolicy"].string {
+            let known = spec["podFailurePolicy"].isNull ? ["Failed", "TerminatingOrFailed"] : ["Failed"]
+            if !known.contains(policy) { findings.notSupported(path.child("podReplacementPolicy"), policy, known) }
+        }
+        if let manager = spec["managedBy"].string {
+            let at = path.child("managedBy")
+            if manager.isEmpty { findings.required(at) } else { findings.format(at, manager, ClassFormat.domainPath) }
+            if manager.utf8.count > 63 { findings.add(.tooLong("\(at)", limit: 63)) }
         }
         findings.add(PodTemplateRules.errors(spec["template"], at: path.child("template")))
         let policy = spec["template"]["spec"]["restartPolicy"].string ?? ""
         let at = path.child("template").child("spec").child("restartPolicy")
+        if !policy.isEmpty, !["Always", "OnFailure", "Never"].contains(policy) { findings.notSupported(at, policy, ["Always", "OnFailure", "Never"]) }
         if policy == "Always" || policy.isEmpty {
             findings.required(at, "valid values: \"OnFailure\", \"Never\"")
         } else if policy != "OnFailure", policy != "Never" {

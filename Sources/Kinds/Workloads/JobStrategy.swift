@@ -27,9 +27,9 @@ package struct JobStrategy: KindStrategy {
         if spec["backoffLimit"].isNull { object["spec"]["backoffLimit"] = spec["backoffLimitPerIndex"].isNull ? 6 : .int(Int64(Int32.max)) }
         let labels = spec["template"]["metadata"]["labels"]
         if !labels.isEmpty, object["metadata"]["labels"].isEmpty { object["metadata"]["labels"] = labels }
-        if spec["completionMode"].isEmpty { object["spec"]["completionMode"] = "NonIndexed" }
+        if spec["completionMode"].isNull { object["spec"]["completionMode"] = "NonIndexed" }
         if spec["suspend"].isNull { object["spec"]["suspend"] = false }
-        if spec["podReplacementPolicy"].isEmpty {
+        if spec["podReplacementPolicy"].isNull {
             object["spec"]["podReplacementPolicy"] = spec["podFailurePolicy"].isNull ? "TerminatingOrFailed" : "Failed"
         }
         if spec["manualSelector"].isNull { object["spec"]["manualSelector"] = false }

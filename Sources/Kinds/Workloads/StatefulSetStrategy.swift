@@ -8,6 +8,8 @@ package struct StatefulSetStrategy: KindStrategy {
     package var traits: KindTraits {
         var traits = KindTraits()
         traits.hasGeneration = true
+        traits.nameRule = .dnsLabel
+        traits.uncheckedFields = ["spec.updateStrategy.type"]
         return traits
     }
 
@@ -56,7 +58,7 @@ package struct StatefulSetStrategy: KindStrategy {
         for field in ["whenDeleted", "whenScaled"] {
             findings.oneOf(path.child("persistentVolumeClaimRetentionPolicy").child(field), spec["persistentVolumeClaimRetentionPolicy"][field], ["Retain", "Delete"])
         }
-        findings.nonNegative(path, fields: ["replicas", "minReadySeconds", "revisionHistoryLimit"], of: spec)
+        findings.nonNegative(path, fields: ["replicas", "minReadySeconds"], of: spec)
         findings.nonNegative(path.child("ordinals.start"), spec["ordinals"]["start"])
         if object.revision == 0, let service = spec["serviceName"].string, !service.isEmpty {
             findings.format(path.child("serviceName"), service, NameFormat.dnsLabel)
@@ -72,6 +74,9 @@ package struct StatefulSetStrategy: KindStrategy {
     /// The claims' volumes, the hostname and the subdomain are set on each pod: the template need not have them.
     private func template(_ spec: Node, _ path: NodePath, _ findings: inout Findings) {
         var template = spec["template"]
+        guard LabelSelector.errors(spec["selector"], at: path).isEmpty else {
+            return findings.invalid(PodStrategy.specPath.child("selector"), spec["selector"], "")
+        }
         findings.add(PodTemplateRules.mismatch(LabelSelector(object: spec["selector"]), template, at: path))
         template["spec"].remove("hostname")
         template["spec"].remove("subdomain")
@@ -88,15 +93,20 @@ package struct StatefulSetStrategy: KindStrategy {
         let at = path.child("rollingUpdate")
         switch strategy["type"].string {
         case "OnDelete":
-            if !rolling.isNull { findings.invalid(at, rolling, "only allowed for updateStrategy 'RollingUpdate'") }
+            if !rolling.isNull { findings.invalid(at, GoStruct.shown(rolling, "apps/v1.RollingUpdateStatefulSetStrategy"), "only allowed for updateStrategy 'RollingUpdate'") }
         case "RollingUpdate":
             findings.nonNegative(at, fields: ["partition"], of: rolling)
             guard !rolling["maxUnavailable"].isNull else { return }
             findings.amountOrPercent(at.child("maxUnavailable"), rolling["maxUnavailable"])
             if Findings.number(rolling["maxUnavailable"]) == 0 { findings.invalid(at.child("maxUnavailable"), rolling["maxUnavailable"], "cannot be 0") }
             findings.atMostAll(at.child("maxUnavailable"), rolling["maxUnavailable"])
-        default: findings.invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+        default: findings.invalid(path, GoStruct.shown(strategy, "apps/v1.StatefulSetUpdateStrategy"), "must be 'RollingUpdate' or 'OnDelete'")
         }
+    }
+
+    package func warnings(_ object: Node, old: Node?) -> [String] {
+        guard let limit = object["spec"]["revisionHistoryLimit"].int, limit < 0 else { return [] }
+        return ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
     }
 
     private static let changeable = [

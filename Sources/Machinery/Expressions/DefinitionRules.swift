@@ -11,13 +11,15 @@ package struct DefinitionRules {
 
     private var errors: [FieldError] = []
     private var total: UInt64 = 0
+    private var onlyForm = false
     private var expensive: [(path: String, cost: UInt64)] = []
 
     /// Findings of one version's schema. `path` is that of `openAPIV3Schema`. `isKnownGood` says of rules that the stored
-    /// definition has too that their cost was accepted once.
-    package static func errors(_ schema: Node, path: String, suppressesCosts: Bool = false) -> [FieldError] {
+    /// definition has too that their cost was accepted once; `onlyForm` leaves out what needs a schema that is right.
+    package static func errors(_ schema: Node, path: String, suppressesCosts: Bool = false, onlyForm: Bool = false) -> [FieldError] {
         guard ObjectRules.hasRules(schema) else { return [] }
         var check = DefinitionRules()
+        check.onlyForm = onlyForm
         let root = StructuralType.make(schema, isResource: true, name: "selfType")
         check.visit(schema, root, path, Place(cardinality: 1, suppressesCosts: suppressesCosts))
         if check.total > wholeLimit {
@@ -94,7 +96,7 @@ package struct DefinitionRules {
         if rules.isEmpty { return }
         let before = errors.count
         for (index, rule) in rules.enumerated() { form(rule, schema, "\(path).x-kubernetes-validations[\(index)]") }
-        guard errors.count == before, let type else { return }
+        guard errors.count == before, !onlyForm, let type else { return }
         for (index, source) in rules.enumerated() { meaning(source, schema, type, "\(path).x-kubernetes-validations[\(index)]", place) }
     }
 

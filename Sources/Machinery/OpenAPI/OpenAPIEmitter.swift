@@ -46,8 +46,8 @@ package struct OpenAPIEmitter: Sendable {
     /// One of them, `apis/apps/v1` for example, as `/openapi/v3/apis/apps/v1` serves it.
     package func v3(_ document: String, _ resources: [Resource], besides others: [(graph: Graph, resources: [Resource])] = []) -> Node {
         let here = resources.filter { OpenAPIEmitter.document(of: $0) == document }
-        let place = here.first ?? others.first?.resources.first
-        var parts = Parts(.v3, place: place.map { GroupVersion(group: $0.group, version: $0.version) })
+        // Documents of custom resources know of no versions.
+        var parts = Parts(.v3, place: here.first.map { GroupVersion(group: $0.group, version: $0.version) })
         parts.add(OpenAPI.discoveryRoutes(resources).filter { $0.document == document }.map(\.route), of: graph)
         for (graph, resources) in [(graph, here)] + others { parts.add(resources, of: graph) }
         var components: Node = ["securitySchemes": OpenAPIEmitter.scheme]

@@ -59,6 +59,8 @@ extension Answer {
         case ("token", .string): return "TOKEN"
         // The digest of the certificate that asked.
         case ("authentication.kubernetes.io/credential-id", .list): return "CREDENTIAL"
+        // With the hash of a document that has descriptions.
+        case ("serverRelativeURL", .string(let text)): return .string(text.replacing(/hash=[0-9A-F]+/, with: "hash=HASH"))
         // Where the server listens.
         case ("serverAddress", .string): return "ADDRESS"
         case ("targetPort", .int(let port)) where port > 10_000: return "PORT"
