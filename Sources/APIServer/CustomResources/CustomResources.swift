@@ -171,9 +171,17 @@ package final class CustomResources: Sendable {
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
-                    selectableFields: fields, isCustom: true, converter: converter, rules: CustomRules(version["schema"]["openAPIV3Schema"])))
+                    selectableFields: fields, isCustom: true, converter: converter,
+                    rules: CustomRules(version["schema"]["openAPIV3Schema"]) { [store, name = definition.name, version = version["name"]] in
+                        CustomResources.schema(of: version, named: name, in: store)
+                    }))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
+    }
+
+    private static func schema(of version: Node, named name: String, in store: Store) -> Node {
+        let definition = try? store.get(Key(collection, namespace: "", name: name))?.node()
+        return definition?["spec"]["versions"].list.first { $0["name"] == version }?["schema"]["openAPIV3Schema"] ?? .null
     }
 
     private func unregister(_ definition: Node) {
