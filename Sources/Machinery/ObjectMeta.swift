@@ -155,7 +155,7 @@ package enum ObjectMeta {
         if manager.utf8.count > 128 { errors.append(.tooLong("\(path)", limit: 128)) }
         var at = 0
         for scalar in manager.unicodeScalars {
-            if NodePath.quoted(String(scalar)).utf8.count > 4, scalar != "\"", scalar != "\\", !scalar.properties.isAlphabetic {
+            if !scalar.isASCII || scalar.value < 0x20, NodePath.quoted(String(scalar)).utf8.count > 4, scalar != "\"", scalar != "\\", !scalar.properties.isAlphabetic {
                 let hex = String(scalar.value, radix: 16, uppercase: true)
                 errors.append(
                     .invalid("\(path)", quoted: manager, "invalid character U+\(String(repeating: "0", count: max(0, 4 - hex.count)))\(hex) (at position \(at))"))

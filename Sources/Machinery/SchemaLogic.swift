@@ -171,17 +171,7 @@ struct SchemaLogic {
         rules.enumValues = schema["enum"].list
         rules.format = schema["format"].string ?? ""
         rules.pattern = schema["pattern"].string ?? ""
-        rules.minimum = schema["minimum"].double
-        rules.maximum = schema["maximum"].double
-        rules.exclusiveMinimum = schema["exclusiveMinimum"].bool ?? false
-        rules.exclusiveMaximum = schema["exclusiveMaximum"].bool ?? false
-        rules.multipleOf = schema["multipleOf"].double
-        rules.minLength = schema["minLength"].int.map { Int($0) }
-        rules.maxLength = schema["maxLength"].int.map { Int($0) }
-        rules.minItems = schema["minItems"].int.map { Int($0) }
-        rules.maxItems = schema["maxItems"].int.map { Int($0) }
-        rules.minProperties = schema["minProperties"].int.map { Int($0) }
-        rules.maxProperties = schema["maxProperties"].int.map { Int($0) }
+        rules.bounds = Bounds(schema)
         return rules
     }
 }

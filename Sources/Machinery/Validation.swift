@@ -45,7 +45,7 @@ package struct Validation {
         if path.isEmpty || style == .builtIn {
             let rules = graph[graph[id].rulesID]
             size(fields, rules)
-            if let logic = rules.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
+            if let logic = rules.written.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
         }
         for field in graph.fields(of: id) {
             if style == .builtIn, path.isEmpty, field.name == "metadata" || field.name == "status" { continue }
@@ -69,7 +69,7 @@ package struct Validation {
         guard case .scalar(.string) = field.shape, case .string("") = value else { return false }
         let rules = graph.rules(of: field)
         // Enumerations answer with the values they take; a minimum length of 0 says that nothing is a value.
-        return rules.enumValues.isEmpty && rules.minLength != 0
+        return rules.enumValues.isEmpty && rules.bounds.minLength != 0
     }
 
     private mutating func value(_ node: Node, _ shape: Shape, _ rules: Rules, isNullable: Bool) {
@@ -84,7 +84,7 @@ package struct Validation {
             for error in SchemaLogic.mistyped(node, wanted, shownHere) { add(error) }
             return
         }
-        if let logic = rules.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
+        if let logic = rules.written.logic, style == .custom { for error in SchemaLogic.errors(node, logic, at: path) { add(error) } }
         leaf(node, rules)
         switch (shape, node) {
         case (.message(let id), _):
@@ -173,8 +173,8 @@ package struct Validation {
 
     private mutating func text(_ text: String, _ rules: Rules) {
         // Go counts runes here.
-        if let limit = rules.maxLength, text.unicodeScalars.count > limit { add(.tooLong(here, limit: limit)) }
-        if let limit = rules.minLength, text.unicodeScalars.count < limit {
+        if let limit = rules.bounds.maxLength, text.unicodeScalars.count > limit { add(.tooLong(here, limit: limit)) }
+        if let limit = rules.bounds.minLength, text.unicodeScalars.count < limit {
             add(.invalid(here, quoted: text, "\(shownHere) in body should be at least \(limit) chars long"))
         }
         if !rules.pattern.isEmpty, !Pattern.matches(rules.pattern, text) {
@@ -193,28 +193,28 @@ package struct Validation {
             let detail = style == .custom ? "\(shownHere) in body should be \(words) \(JSONWriter.number(limit))" : "must be \(words) \(JSONWriter.number(limit))"
             add(.invalid(here, node.jsonText, detail))
         }
-        if let limit = rules.minimum, rules.exclusiveMinimum ? number <= limit : number < limit {
-            fail(rules.exclusiveMinimum ? "greater than" : "greater than or equal to", limit)
+        if let limit = rules.bounds.minimum, rules.bounds.exclusiveMinimum ? number <= limit : number < limit {
+            fail(rules.bounds.exclusiveMinimum ? "greater than" : "greater than or equal to", limit)
         }
-        if let limit = rules.maximum, rules.exclusiveMaximum ? number >= limit : number > limit {
-            fail(rules.exclusiveMaximum ? "less than" : "less than or equal to", limit)
+        if let limit = rules.bounds.maximum, rules.bounds.exclusiveMaximum ? number >= limit : number > limit {
+            fail(rules.bounds.exclusiveMaximum ? "less than" : "less than or equal to", limit)
         }
-        if let step = rules.multipleOf, step > 0 {
+        if let step = rules.bounds.multipleOf, step > 0 {
             let times = number / step
             if abs(times - times.rounded()) > 1e-9 { fail("a multiple of", step) }
         }
     }
 
     private mutating func count(_ count: Int, _ rules: Rules) {
-        if let limit = rules.maxItems, count > limit { add(.tooMany(here, actual: count, limit: limit)) }
-        if let limit = rules.minItems, count < limit {
+        if let limit = rules.bounds.maxItems, count > limit { add(.tooMany(here, actual: count, limit: limit)) }
+        if let limit = rules.bounds.minItems, count < limit {
             add(.invalid(here, "\(count)", "\(shownHere) in body should have at least \(limit) items"))
         }
     }
 
     private mutating func size(_ fields: Fields, _ rules: Rules) {
-        if let limit = rules.maxProperties, fields.count > limit { add(.tooMany(here, actual: fields.count, limit: limit)) }
-        if let limit = rules.minProperties, fields.count < limit {
+        if let limit = rules.bounds.maxProperties, fields.count > limit { add(.tooMany(here, actual: fields.count, limit: limit)) }
+        if let limit = rules.bounds.minProperties, fields.count < limit {
             add(.invalid(here, "\(fields.count)", "\(shownHere) in body should have at least \(limit) properties"))
         }
     }

@@ -105,22 +105,11 @@ extension CustomResourceLowering {
         rules.enumValues = schema["enum"].list
         rules.format = schema["format"].string ?? ""
         rules.pattern = schema["pattern"].string ?? ""
-        rules.minimum = schema["minimum"].double
-        rules.maximum = schema["maximum"].double
-        rules.exclusiveMinimum = schema["exclusiveMinimum"].bool ?? false
-        rules.exclusiveMaximum = schema["exclusiveMaximum"].bool ?? false
-        rules.multipleOf = schema["multipleOf"].double
-        rules.minLength = schema["minLength"].int.map { Int($0) }
-        rules.maxLength = schema["maxLength"].int.map { Int($0) }
-        rules.minItems = schema["minItems"].int.map { Int($0) }
-        rules.maxItems = schema["maxItems"].int.map { Int($0) }
-        rules.minProperties = schema["minProperties"].int.map { Int($0) }
-        rules.maxProperties = schema["maxProperties"].int.map { Int($0) }
-        rules.uniqueItems = schema["uniqueItems"].bool ?? false
+        rules.bounds = Bounds(schema)
         rules.description = schema["description"].string ?? ""
-        if schema.has("x-kubernetes-validations") { rules.validations = schema["x-kubernetes-validations"] }
-        rules.logic = only(["allOf", "anyOf", "oneOf", "not"], of: schema, and: requiredWithoutProperty(schema))
-        rules.documents = only(["title", "externalDocs", "example"], of: schema, and: [])
+        if schema.has("x-kubernetes-validations") { rules.written.validations = schema["x-kubernetes-validations"] }
+        rules.written.logic = only(["allOf", "anyOf", "oneOf", "not"], of: schema, and: requiredWithoutProperty(schema))
+        rules.written.documents = only(["title", "externalDocs", "example"], of: schema, and: [])
         try merging(schema, path, &rules)
         return rules
     }

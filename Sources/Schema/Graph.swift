@@ -47,16 +47,16 @@ package final class Graph: Sendable {
 
     init(_ draft: GraphBuilder) {
         let parts = draft.compile()
-        messages = parts.messages
-        fields = parts.fields
-        wireFields = parts.wireFields
-        elements = parts.elements
-        allRules = parts.rules
+        messages = parts.messages.fitted
+        fields = parts.fields.fitted
+        wireFields = parts.wireFields.fitted
+        elements = parts.elements.fitted
+        allRules = parts.rules.fitted
         groups = parts.groups
         resources = parts.resources
-        tagIndex = parts.tagIndex
-        nameIndex = parts.nameIndex
-        nameHashes = parts.nameHashes
+        tagIndex = parts.tagIndex.fitted
+        nameIndex = parts.nameIndex.fitted
+        nameHashes = parts.nameHashes.fitted
         messageIndex = parts.messageIndex
         everywhere = draft.everywhere
         registered = draft.registered
@@ -65,6 +65,11 @@ package final class Graph: Sendable {
         resourceIndex = parts.resourceIndex
         resourceOfKind = parts.resourceOfKind
     }
+}
+
+extension Array {
+    /// Without room to grow: there is one graph a custom resource.
+    fileprivate var fitted: [Element] { count == capacity ? self : withUnsafeBufferPointer { Array($0) } }
 }
 
 // MARK: - Parts

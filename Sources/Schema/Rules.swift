@@ -48,24 +48,8 @@ package struct Rules: Sendable, Equatable {
     /// OpenAPI's `format`, or the name of one of upstream's declarative formats (`k8s-short-name`).
     package var format = ""
     package var pattern = ""
-    package var minimum: Double?
-    package var maximum: Double?
-    package var exclusiveMinimum = false
-    package var exclusiveMaximum = false
-    package var multipleOf: Double?
-    package var minLength: Int?
-    package var maxLength: Int?
-    package var minItems: Int?
-    package var maxItems: Int?
-    package var minProperties: Int?
-    package var maxProperties: Int?
-    package var uniqueItems = false
-    /// `oneOf`, `anyOf`, `allOf` and `not` of a custom resource's schema, as written.
-    package var logic: Node?
-    /// `x-kubernetes-validations` of a custom resource's schema, as written.
-    package var validations: Node?
-    /// Facts for documents only: `title`, `externalDocs`, `example` of a custom resource's schema, as written.
-    package var documents: Node?
+    @Seldom package var bounds = Bounds()
+    @Seldom package var written = WrittenRules()
     package var description = ""
     /// On the message of a kind: defaults deeper down that hold for this kind only.
     package var pathDefaults: [PathDefault] = []

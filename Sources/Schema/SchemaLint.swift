@@ -83,9 +83,9 @@ package struct SchemaLint {
     private mutating func check(_ rules: Rules, _ shape: Shape, _ place: String) {
         checkMerging(rules, shape, place)
         if let value = rules.defaultValue { checkValue(value, shape, rules, place) }
-        if let low = rules.minimum, let high = rules.maximum, low > high { report(place, "minimum above maximum") }
-        if let low = rules.minLength, let high = rules.maxLength, low > high { report(place, "minimum length above maximum length") }
-        if let low = rules.minItems, let high = rules.maxItems, low > high { report(place, "minimum items above maximum items") }
+        if let low = rules.bounds.minimum, let high = rules.bounds.maximum, low > high { report(place, "minimum above maximum") }
+        if let low = rules.bounds.minLength, let high = rules.bounds.maxLength, low > high { report(place, "minimum length above maximum length") }
+        if let low = rules.bounds.minItems, let high = rules.bounds.maxItems, low > high { report(place, "minimum items above maximum items") }
         switch shape {
         case .list(let id), .map(let id):
             let element = graph[id]

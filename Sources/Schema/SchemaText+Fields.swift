@@ -173,11 +173,11 @@ extension SchemaText {
         default:
             guard let number = integer(value) else { throw fail("attribute '\(key)' needs a number") }
             switch key {
-            case "min": attributes.rules.minimum = Double(number)
-            case "max": attributes.rules.maximum = Double(number)
-            case "min-length": attributes.rules.minLength = number
-            case "max-length": attributes.rules.maxLength = number
-            case "max-items": attributes.rules.maxItems = number
+            case "min": attributes.rules.bounds.minimum = Double(number)
+            case "max": attributes.rules.bounds.maximum = Double(number)
+            case "min-length": attributes.rules.bounds.minLength = number
+            case "max-length": attributes.rules.bounds.maxLength = number
+            case "max-items": attributes.rules.bounds.maxItems = number
             default: throw fail("attribute '\(key)' takes no value")
             }
         }

@@ -47,14 +47,14 @@ import Tree
         func field(_ name: String) throws -> Field { try #require(graph.field(name, in: spec)) }
         func rules(_ name: String) throws -> Rules { graph.rules(of: try field(name)) }
         let size = try field("size")
-        #expect(size.shape == .scalar(.int64) && size.isRequired && graph.rules(of: size).minimum == 1 && graph.rules(of: size).defaultValue == 3)
+        #expect(size.shape == .scalar(.int64) && size.isRequired && graph.rules(of: size).bounds.minimum == 1 && graph.rules(of: size).defaultValue == 3)
         let colour = try field("colour")
         #expect(colour.flags.contains(.nullable) && graph.rules(of: colour).enumValues == ["red", "green"] && graph.rules(of: colour).pattern == "^[a-z]+$")
         #expect(try field("ratio").shape == .scalar(.double) && field("on").shape == .scalar(.bool))
         #expect(try field("port").shape == .scalar(.intOrString))
-        #expect(try rules("port").logic?["anyOf"].list.count == 2)
+        #expect(try rules("port").written.logic?["anyOf"].list.count == 2)
         guard case .list(let tags) = try field("tags").shape else { throw SchemaError(place: "tags", message: "no list") }
-        #expect(graph[tags].shape == .scalar(.string) && graph.rules(of: graph[tags]).maxLength == 5)
+        #expect(graph[tags].shape == .scalar(.string) && graph.rules(of: graph[tags]).bounds.maxLength == 5)
         #expect(try rules("tags").listType == .set)
         #expect(try rules("parts").listMapKeys == ["name"])
         guard case .map(let labels) = try field("labels").shape else { throw SchemaError(place: "labels", message: "no map") }
@@ -69,7 +69,7 @@ import Tree
         #expect(graph[free].shape == .scalar(.json))
         let root = try #require(graph.message(named: "example.com/v1.Widget"))
         let specField = try #require(graph.field("spec", in: root))
-        #expect(graph.rules(of: specField).validations?.list.count == 1)
+        #expect(graph.rules(of: specField).written.validations?.list.count == 1)
         #expect(graph.field("spec", in: root)?.flags.contains(.defaults) == true)
         #expect(SchemaLint.findings(graph).isEmpty, "\(SchemaLint.findings(graph))")
     }
@@ -107,7 +107,7 @@ import Tree
         let root = try #require(graph.message(named: "example.com/v1.Widget"))
         guard case .message(let meta) = try #require(graph.field("metadata", in: root)).shape else { throw SchemaError(place: "metadata", message: "no message") }
         let name = try #require(graph.field("name", in: meta))
-        #expect(graph.rules(of: name).maxLength == 9)
+        #expect(graph.rules(of: name).bounds.maxLength == 9)
         #expect(graph.field("labels", in: meta) != nil)
     }
 

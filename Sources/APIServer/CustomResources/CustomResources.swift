@@ -174,7 +174,10 @@ package final class CustomResources: Sendable {
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
-                    selectableFields: fields, isCustom: true, converter: converter, rules: CustomRules(version["schema"]["openAPIV3Schema"]),
+                    selectableFields: fields, isCustom: true, converter: converter,
+                    rules: CustomRules(version["schema"]["openAPIV3Schema"]) { [store, name = definition.name, version = version["name"]] in
+                        CustomResources.schema(of: version, named: name, in: store)
+                    },
                     storageSchema: isStored ? nil : schema, deprecation: Self.deprecation(version, spec)))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
@@ -188,6 +191,11 @@ package final class CustomResources: Sendable {
         let newer = spec["versions"].list.filter { $0["served"].bool == true && $0["deprecated"].bool != true }.compactMap { $0["name"].string }
             .filter { VersionPriority($0) < VersionPriority(name) }.min { VersionPriority($0) < VersionPriority($1) }
         return "\(group)/\(name) \(kind) is deprecated" + (newer.map { "; use \(group)/\($0) \(kind)" } ?? "")
+    }
+
+    private static func schema(of version: Node, named name: String, in store: Store) -> Node {
+        let definition = try? store.get(Key(collection, namespace: "", name: name))?.node()
+        return definition?["spec"]["versions"].list.first { $0["name"] == version }?["schema"]["openAPIV3Schema"] ?? .null
     }
 
     private func unregister(_ definition: Node) {

@@ -5,19 +5,19 @@ package import Tree
 
 /// The CEL rules of one version of a custom resource, compiled when the first object comes.
 package final class CustomRules: Sendable {
-    private let schema: Node
+    private let find: @Sendable () -> Node
     private let compiled = Mutex<ObjectRules??>(nil)
 
-    /// Nil for a schema without rules.
-    package init?(_ schema: Node) {
+    /// Nil for a schema without rules. A schema is large and most are never looked at again: `find` gets it back when it is needed.
+    package init?(_ schema: Node, find: @escaping @Sendable () -> Node) {
         guard ObjectRules.hasRules(schema) else { return nil }
-        self.schema = schema
+        self.find = find
     }
 
     var rules: ObjectRules? {
         compiled.withLock { known in
             if let known { return known }
-            let made = ObjectRules(schema)
+            let made = ObjectRules(find())
             known = .some(made)
             return made
         }

@@ -26,13 +26,13 @@ package struct ResponseFormat: Sendable, Equatable {
 package enum AcceptHeader {
     /// `custom`: resources without protobuf. `shapes`: whether tables and metadata make sense there.
     package static func negotiate(_ header: String?, pretty: String?, userAgent: String, allowsProtobuf: Bool, allowsShapes: Bool = true) -> ResponseFormat? {
-        let isPerson = ["curl", "Wget", "Mozilla/5.0"].contains { userAgent.hasPrefix($0) }
+        func isPerson() -> Bool { ["curl", "Wget", "Mozilla/5.0"].contains { userAgent.hasPrefix($0) } }
         func finish(_ format: ResponseFormat) -> ResponseFormat {
             var format = format
-            format.isPretty = pretty.map { $0 != "false" && $0 != "0" } ?? isPerson
+            format.isPretty = pretty.map { $0 != "false" && $0 != "0" } ?? isPerson()
             return format
         }
-        guard let header, !header.isEmpty else { return finish(.json) }
+        guard let header, !header.isEmpty, header != "application/json" else { return finish(.json) }
         for clause in clauses(header) {
             if let format = format(of: clause, allowsProtobuf: allowsProtobuf, allowsShapes: allowsShapes) { return finish(format) }
         }

@@ -19,6 +19,7 @@ enum RequestBody {
     /// The media type without its parameters; absent means JSON.
     static func mediaType(_ request: APIRequest) -> String {
         let header = request.http.headers["content-type"] ?? ""
+        if header == "application/json" { return header }
         return String(header.prefix { $0 != ";" }).replacing(" ", with: "").lowercased()
     }
 

@@ -16,19 +16,20 @@ package struct OpenAPI: Sendable {
     var place: GroupVersion?
     private static let extensionPrefix = "x-kubernetes-"
 
-    package init(_ graph: Graph, _ version: Version, _ descriptions: Descriptions = Descriptions(text: "")) {
+    /// `isBuiltIn` false writes as documents of custom resources do; nil goes by the graph.
+    package init(_ graph: Graph, _ version: Version, _ descriptions: Descriptions = Descriptions(text: ""), isBuiltIn: Bool? = nil) {
         self.graph = graph
         self.version = version
         self.descriptions = descriptions
-        isBuiltIn = graph.message(named: "core/v1.Pod") != nil
+        self.isBuiltIn = isBuiltIn ?? (graph.message(named: "core/v1.Pod") != nil)
     }
 
     // MARK: Definitions
 
-    /// The definitions of these messages and of all that they refer to, by name.
-    package func definitions(of roots: some Sequence<MessageID>) -> Node {
+    /// The definitions of these messages and scalars, and of all that they refer to, by name.
+    package func definitions(of roots: some Sequence<MessageID>, _ scalars: Set<Scalar> = []) -> Node {
         var out: [String: Node] = [:]
-        var scalars: Set<Scalar> = []
+        var scalars = scalars
         var pending = Array(roots)
         var seen = Set(pending)
         while let id = pending.popLast() {
@@ -237,17 +238,17 @@ package struct OpenAPI: Sendable {
     private func bound(_ out: inout Node, _ rules: Rules) {
         if !rules.format.isEmpty, !out.has("$ref") { out["format"] = .string(rules.format) }
         if !rules.pattern.isEmpty { out["pattern"] = .string(rules.pattern) }
-        let numbers: [(String, Double?)] = [("minimum", rules.minimum), ("maximum", rules.maximum), ("multipleOf", rules.multipleOf)]
+        let numbers: [(String, Double?)] = [("minimum", rules.bounds.minimum), ("maximum", rules.bounds.maximum), ("multipleOf", rules.bounds.multipleOf)]
         for (key, value) in numbers { if let value { out[key] = Int64(exactly: value).map(Node.int) ?? .double(value) } }
         let sizes: [(String, Int?)] = [
-            ("minLength", rules.minLength == 0 ? nil : rules.minLength), ("maxLength", rules.maxLength), ("minItems", rules.minItems), ("maxItems", rules.maxItems),
-            ("minProperties", rules.minProperties), ("maxProperties", rules.maxProperties),
+            ("minLength", rules.bounds.minLength == 0 ? nil : rules.bounds.minLength), ("maxLength", rules.bounds.maxLength), ("minItems", rules.bounds.minItems), ("maxItems", rules.bounds.maxItems),
+            ("minProperties", rules.bounds.minProperties), ("maxProperties", rules.bounds.maxProperties),
         ]
         for (key, value) in sizes { if let value { out[key] = .int(Int64(value)) } }
-        if rules.exclusiveMinimum { out["exclusiveMinimum"] = true }
-        if rules.exclusiveMaximum { out["exclusiveMaximum"] = true }
-        if rules.uniqueItems { out["uniqueItems"] = true }
-        if let validations = rules.validations { out["x-kubernetes-validations"] = validations }
-        for extra in [version == .v2 ? nil : rules.logic, rules.documents].compactMap({ $0 }) { for (key, value) in extra.fields { out[key] = value } }
+        if rules.bounds.exclusiveMinimum { out["exclusiveMinimum"] = true }
+        if rules.bounds.exclusiveMaximum { out["exclusiveMaximum"] = true }
+        if rules.bounds.uniqueItems { out["uniqueItems"] = true }
+        if let validations = rules.written.validations { out["x-kubernetes-validations"] = validations }
+        for extra in [version == .v2 ? nil : rules.written.logic, rules.written.documents].compactMap({ $0 }) { for (key, value) in extra.fields { out[key] = value } }
     }
 }

@@ -30,9 +30,13 @@ package struct FieldSet: Sendable, Equatable {
     // MARK: Algebra
 
     package func union(_ other: FieldSet) -> FieldSet {
+        if isEmpty { return other }
         var out = self
         for (step, entry) in other.entries {
-            let mine = entries[step] ?? Entry()
+            guard let mine = entries[step] else {
+                out.entries[step] = entry
+                continue
+            }
             out.entries[step] = Entry(isMember: mine.isMember || entry.isMember, below: mine.below.union(entry.below))
         }
         return out

@@ -48,10 +48,11 @@ package struct ServerSideApply {
         // An object whose owners nobody tracks stays so until somebody applies.
         if managed.entries.isEmpty, !live.isNull, !tracksElsewhere { return .null }
         let difference = seen(walk.difference(base(live), bare(new), type))
-        release(difference.modified.union(difference.added), difference.removed, from: &managed, except: manager)
-        let own = (managed[manager] ?? FieldSet()).subtracting(difference.removed).union(difference.modified).union(difference.added)
-        managed.set(manager, owned(own), at: nil)
-        if !owned(difference.modified.union(difference.added)).isEmpty { managed.touch(manager, now) }
+        let changed = difference.modified.union(difference.added)
+        release(changed, difference.removed, from: &managed, except: manager)
+        let mine = owned(changed)
+        managed.set(manager, managed[manager].map { owned($0.subtracting(difference.removed)).union(mine) } ?? mine, at: nil)
+        if !mine.isEmpty { managed.touch(manager, now) }
         managed.cap()
         return managed.entries.isEmpty ? .null : managed.node
     }
