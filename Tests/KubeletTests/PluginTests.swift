@@ -4,6 +4,7 @@ import Core
 import Logging
 import Machinery
 import Schema
+import Store
 import Synchronization
 import Testing
 import Transport
@@ -71,7 +72,47 @@ import Tree
         try FileSystem.removeTree(directory)
     }
 
-    @Test func aNodeThatIsBelievedSilentSaysOtherwise() async throws {
+    @Test func devicesHaveTheHealthThatTheirDriverTellsWhileItIsThere() async throws {
+        let directory = "/tmp/jangada-plugins-\(Identifier.suffix(6))"
+        try FileSystem.makeDirectories(directory, mode: 0o700)
+        // {device: {pool_name: "p", device_name: "d"}, health: UNHEALTHY, message: "m"}; nothing more, and no end.
+        let report: [UInt8] = [10, 13, 10, 6, 10, 1, 112, 18, 1, 100, 16, 2, 42, 1, 109]
+        let server = HTTPServer(
+            listeners: [.unix(path: "\(directory)/dra.sock", mode: 0o600)],
+            handler: Serving { exchange in
+                exchange.start(status: 200, headers: ["content-type": "application/grpc"])
+                try? await exchange.write([0, 0, 0, 0, UInt8(report.count)] + report)
+                try? await Task.sleep(for: .seconds(600))
+            })
+        try await server.start()
+        let store = try Store(.memory)
+        let catalog = ResourceCatalog(graph: Graph.builtIn)
+        let writer = ObjectWriter(store: store, admission: AdmissionChain([]), conversion: BuiltInConversion(), checks: ObjectChecks())
+        let client = InProcessClient(store: store, catalog: catalog, writer: writer, posts: [:], user: UserInfo(name: "one", groups: ["system:masters"]))
+        let plugins = DriverPlugins(node: "one", client: client, log: Logger(label: "test"))
+        let work = Task { await plugins.run() }
+        var info = PluginInfo()
+        info.name = "x"
+        info.endpoint = "\(directory)/dra.sock"
+        info.versions = ["v1.DRAPlugin"]
+        var device = PreparedDevice()
+        device.pool = "p"
+        device.device = "d"
+        var changes = plugins.healthChanges.makeAsyncIterator()
+        try await plugins.register(info, socket: "s")
+        #expect(await changes.next() == "x")
+        #expect(plugins.health("x", device) == DeviceHealth(state: .unhealthy, message: "m"))
+        await plugins.deregister(info, socket: "s")
+        #expect(await changes.next() == "x")
+        #expect(plugins.health("x", device).state == .unknown)
+        work.cancel()
+        await work.value
+        await server.shutdown(grace: .zero)
+        store.close()
+        try FileSystem.removeTree(directory)
+    }
+
+    @Test(.enabled(if: NodeFixture.isPossible, "needs root")) func aNodeThatIsBelievedSilentSaysOtherwise() async throws {
         try await NodeFixture.with { fixture in
             try await fixture.running { _ in
                 func node() async throws -> Node { try await fixture.client.get(.nodes, .init("", "one")) }

@@ -17,6 +17,8 @@ final class DriverPlugins: PluginHandler {
         /// `v1` or `v1beta1`: the package of the service.
         let version: String
         let client: GRPCClient
+        /// Ended with the registration.
+        fileprivate let stay: AsyncStream<Void>.Continuation
 
         func call(_ method: String, _ message: [UInt8]) async throws -> [UInt8] {
             try await client.call("/k8s.io.kubelet.pkg.apis.dra.\(version).DRAPlugin/\(method)", message)
@@ -28,6 +30,11 @@ final class DriverPlugins: PluginHandler {
         var health = DeviceHealthTable()
         /// Counts the changes of a driver, so that a wipe that was called off does not happen.
         var generations: [String: Int] = [:]
+
+        mutating func remove(_ driver: String, _ socket: String) {
+            for plugin in plugins[driver] ?? [] where plugin.socket == socket { plugin.stay.finish() }
+            plugins[driver]?.removeAll { $0.socket == socket }
+        }
     }
 
     private let state = Mutex(State())
@@ -38,7 +45,7 @@ final class DriverPlugins: PluginHandler {
     private let patience: Duration
     private enum Happening: Sendable {
         case departed(driver: String, generation: Int)
-        case arrived(driver: String, Plugin)
+        case arrived(driver: String, Plugin, stay: AsyncStream<Void>)
     }
     private let happenings: AsyncStream<Happening>
     private let happening: AsyncStream<Happening>.Continuation
@@ -62,18 +69,19 @@ final class DriverPlugins: PluginHandler {
         guard let version = ["v1", "v1beta1"].first(where: { plugin.versions.contains("\($0).DRAPlugin") }) else {
             throw PluginRefusal("the required gRPC service was not advertised: \(plugin.versions.joined(separator: ", "))")
         }
-        let made = Plugin(socket: socket, version: version, client: GRPCClient(unixPath: plugin.endpoint))
+        let (stay, leave) = AsyncStream<Void>.makeStream()
+        let made = Plugin(socket: socket, version: version, client: GRPCClient(unixPath: plugin.endpoint), stay: leave)
         state.withLock { state in
-            state.plugins[plugin.name]?.removeAll { $0.socket == socket }
+            state.remove(plugin.name, socket)
             state.plugins[plugin.name, default: []].append(made)
             state.generations[plugin.name, default: 0] += 1
         }
-        happening.yield(.arrived(driver: plugin.name, made))
+        happening.yield(.arrived(driver: plugin.name, made, stay: stay))
     }
 
     func deregister(_ plugin: PluginInfo, socket: String) async {
         let generation = state.withLock { state -> Int? in
-            state.plugins[plugin.name]?.removeAll { $0.socket == socket }
+            state.remove(plugin.name, socket)
             guard state.plugins[plugin.name]?.isEmpty ?? true else { return nil }
             state.plugins[plugin.name] = nil
             state.generations[plugin.name, default: 0] += 1
@@ -92,7 +100,13 @@ final class DriverPlugins: PluginHandler {
             for await happening in happenings {
                 group.addTask {
                     switch happening {
-                    case .arrived(let driver, let plugin): await self.followHealth(driver, plugin)
+                    case .arrived(let driver, let plugin, let stay):
+                        await withTaskGroup(of: Void.self) { race in
+                            race.addTask { await self.followHealth(driver, plugin) }
+                            race.addTask { for await _ in stay {} }
+                            await race.next()
+                            race.cancelAll()
+                        }
                     case .departed(let driver, let generation):
                         try? await Task.sleep(for: self.patience)
                         guard !Task.isCancelled, self.state.withLock({ $0.generations[driver] == generation }) else { return }
@@ -126,10 +140,9 @@ final class DriverPlugins: PluginHandler {
         state.withLock { $0.health.health(driver, device.pool, device.device, now: .now) }
     }
 
-    /// As long as this instance of the driver is there. A driver that knows nothing of its devices' health does not have the method.
+    /// Until cancelled. A driver that knows nothing of its devices' health does not have the method.
     private func followHealth(_ driver: String, _ plugin: Plugin) async {
-        func isThere() -> Bool { state.withLock { $0.plugins[driver]?.contains { $0.client === plugin.client } ?? false } }
-        while !Task.isCancelled, isThere() {
+        while !Task.isCancelled {
             do {
                 try await withThrowingDiscardingTaskGroup { timers in
                     try await plugin.client.follow("/v1alpha1.DRAResourceHealth/NodeWatchResources", []) { message in
