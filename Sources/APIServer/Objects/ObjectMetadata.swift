@@ -124,7 +124,7 @@ enum ObjectMetadata {
     static func countGeneration(_ object: inout Node, old: Node, _ traits: KindTraits) {
         guard traits.hasGeneration, !traits.isGenerationFixed else { return }
         var changed = traits.generationCounts.contains { object["metadata"][$0] != old["metadata"][$0] }
-        for key in Set(Array(object.fields.keys) + Array(old.fields.keys)) 
+        for key in Set(Array(object.fields.keys) + Array(old.fields.keys))
         where !changed && key != "metadata" && key != "status" && key != "kind" && key != "apiVersion" {
             if object[key] != old[key] {
                 changed = true

@@ -61,6 +61,7 @@ struct NodeAgent: Sendable {
         let key = key
         let (wishes, wish) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         kubelet.view.listen(.nodes) { if $0.key == key, let node = $0.new, NodeObject.isDoubted(node) { wish.yield() } }
+        if let node = kubelet.view.get(.nodes, key), NodeObject.isDoubted(node) { wish.yield() }
         await withDiscardingTaskGroup { group in
             group.addTask {
                 while !Task.isCancelled {
