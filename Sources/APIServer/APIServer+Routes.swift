@@ -8,7 +8,7 @@ extension APIServer {
     /// Sends a request to what answers it.
     func route(_ request: APIRequest) async throws(APIError) {
         let path = request.info.path
-        if path.contains("//") {
+        if zip(path.utf8, path.utf8.dropFirst()).contains(where: { $0 == UInt8(ascii: "/") && $1 == $0 }) {
             guard path.hasPrefix("/api") else { return unknown(request) }
             throw APIError.pathNotFound
         }
@@ -25,12 +25,12 @@ extension APIServer {
         case "/openapi/v2":
             let accept = request.http.headers["accept"] ?? ""
             guard takes(accept, "application/com.github.proto-openapi.spec.v2") else { return unacceptable(request, "Accept-Encoding", "Accept") }
-            try respond(request, openAPI.v2(accept: accept), vary: ["Accept-Encoding", "Accept"])
+            respond(request, openAPI.v2(accept: accept), vary: ["Accept-Encoding", "Accept"])
         case "/openapi/v3", "/openapi/v3/":
             // Upstream lets Go guess what it is.
             var headers = request.headers(contentType: "text/plain; charset=utf-8")
             headers.append("accept-ranges", "bytes")
-            request.answer(status: 200, headers: headers, body: try openAPI.v3Index().body)
+            request.answer(status: 200, headers: headers, chunks: try openAPI.v3Index().parts.map { $0.unpacked()[...] })
         case "/": respond(request, json: ["paths": Node(paths)])
         case "/metrics/slis": respond(request, text: parts.health.indicators())
         case "/metrics": respond(request, text: parts.health.metrics())
@@ -50,7 +50,7 @@ extension APIServer {
                 guard let document = try? openAPI.v3(segments.dropFirst(2).joined(separator: "/")) else { return nothing(request) }
                 guard takes(request.http.headers["accept"] ?? "", nil) else { return unacceptable(request, "Accept") }
                 if let hash = request.first("hash"), hash != document.hash { return moved(request, to: "\(path)?hash=\(document.hash)") }
-                try respond(request, document, vary: ["Accept"])
+                respond(request, document, vary: ["Accept"])
             case ("api", 2) where segments[1] == "v1": try resourceList(request, group: "", version: "v1")
             case ("apis", 2):
                 guard let group = discovery.group(segments[1]) else { return unknown(request) }
@@ -180,7 +180,7 @@ extension APIServer {
         request.answer(status: 301, headers: headers, body: Array("<a href=\"\(place)\">Moved Permanently</a>.\n\n".utf8))
     }
 
-    private func respond(_ request: APIRequest, _ document: OpenAPIDocuments.Document, vary: [String]) throws(APIError) {
+    private func respond(_ request: APIRequest, _ document: OpenAPIDocument, vary: [String]) {
         var headers = request.headers(contentType: document.contentType)
         headers.append("etag", "\"\(document.hash)\"")
         headers.append("accept-ranges", "bytes")
@@ -191,8 +191,12 @@ extension APIServer {
         }
         if request.http.headers["if-none-match"] == "\"\(document.hash)\"" {
             request.answer(status: 304, headers: headers, body: [])
+        } else if request.takesGzip, document.size > APIRequest.gzipFrom {
+            headers.append("content-encoding", "gzip")
+            if !vary.contains("Accept-Encoding") { headers.append("vary", "Accept-Encoding") }
+            request.answer(status: 200, headers: headers, chunks: GzipPart.stream(document.parts))
         } else {
-            request.answer(status: 200, headers: headers, body: document.body)
+            request.answer(status: 200, headers: headers, chunks: document.parts.map { $0.unpacked()[...] })
         }
     }
 

@@ -153,6 +153,8 @@ final class WriteQueue: Sendable {
         let (dropped, compacted) = state.withLock { ($0.compact(now: now), $0.compacted) }
         past.drop(before: compacted)
         if engine.keepsRows { garbage.withLock { $0 += dropped } }
+        // A burst's history: nobody writes, so nobody waits for the pages' return, and nobody needs them soon.
+        if dropped.count >= 256 { Heap.trim() }
     }
 
     private enum Next: Sendable {

@@ -22,7 +22,9 @@ class Target:
         if not match:
             raise SystemExit(f"{kubeconfig}: {self.server} is not https://HOST:PORT")
         self.host, self.port = match[1], int(match[2])
-        self.folder = tempfile.mkdtemp(prefix="jangada-bench-")
+        # Goes with this object: the key in it is an administrator's.
+        self.scratch = tempfile.TemporaryDirectory(prefix="jangada-bench-")
+        self.folder = self.scratch.name
         self.files = {}
         for name in ("certificate-authority", "client-certificate", "client-key"):
             path = os.path.join(self.folder, name)

@@ -4,104 +4,97 @@ import Schema
 import Synchronization
 import Tree
 
-/// The OpenAPI documents, emitted from the schema once per change of the catalog and only when somebody asks.
+/// The OpenAPI documents, emitted from the schema when somebody asks and kept packed. A change of a definition makes work for its own group
+/// version only: so a document is there at once, however many definitions there are.
 final class OpenAPIDocuments: Sendable {
-    struct Document: Sendable {
-        let body: [UInt8]
-        let contentType: String
-        let hash: String
-    }
-
-    private struct Cache {
-        var generation = -1
-        var documents: [String: Document] = [:]
-    }
-
     private let catalog: ResourceCatalog
     private let aggregation: AggregatedAPIs?
-    private let cache = Mutex(Cache())
+    private let emitter: OpenAPIEmitter
+    private let documents = Mutex<[String: OpenAPIDocument]>([:])
+    private let pieces = Mutex<[String: OpenAPIPiece]>([:])
 
     init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil) {
         self.catalog = catalog
         self.aggregation = aggregation
-    }
-
-    private func cached(_ key: String, contentType: String, _ make: () throws(APIError) -> [UInt8]) throws(APIError) -> Document {
-        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003
-        if let found = cache.withLock({ $0.generation == generation ? $0.documents[key] : nil }) { return found }
-        let body = try make()
-        let document = Document(body: body, contentType: contentType, hash: Encoding.hex(SHA256.hash(body)).uppercased())
-        cache.withLock { cache in
-            if cache.generation != generation { cache = Cache(generation: generation) }
-            cache.documents[key] = document
-        }
-        return document
+        emitter = OpenAPIEmitter(catalog.graph)
     }
 
     /// The one document of all, in JSON or (as kubectl asks) protobuf.
-    func v2(accept: String) throws(APIError) -> Document {
-        let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-        if accept.contains(protobuf) || accept.contains("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") {
-            return try cached("v2 protobuf", contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf") { () throws(APIError) in
-                // What is ours alone goes out without the whole tree in memory.
-                guard hasForeign else { return OpenAPIEmitter(catalog.graph).v2Protobuf(builtIn, besides: customs(catalog.all)) }
-                return OpenAPIProtobuf.encode(joined(OpenAPIEmitter(catalog.graph).v2(builtIn, besides: customs(catalog.all))))
-            }
+    func v2(accept: String) -> OpenAPIDocument {
+        let names = ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"]
+        let isProtobuf = names.contains { accept.contains($0) }
+        let customs = customs()
+        var parts = [piece("", [], isProtobuf) { emitter.v2(builtIn) }]
+        for (path, resources) in customs.sorted(by: { $0.key < $1.key }) {
+            parts.append(piece(path, resources, isProtobuf) { emitter.v2([], besides: OpenAPIDocuments.graphs(resources)) })
         }
-        return try cached("v2", contentType: "application/json") { () throws(APIError) in
-            JSONWriter.write(joined(OpenAPIEmitter(catalog.graph).v2(builtIn, besides: customs(catalog.all))))
-        }
+        pieces.withLock { pieces in pieces = pieces.filter { $0.value.resources.isEmpty || customs[String($0.key.dropFirst(2))] != nil } }
+        if let foreign = foreign(besides: customs) { parts.append(OpenAPIPiece(foreign, [], isProtobuf: isProtobuf)) }
+        return OpenAPIDocument(v2: parts, isProtobuf: isProtobuf)
+    }
+
+    private func piece(_ path: String, _ resources: [ServedResource], _ isProtobuf: Bool, _ make: () -> Node) -> OpenAPIPiece {
+        let key = (isProtobuf ? "p " : "j ") + path
+        if let found = pieces.withLock({ $0[key] }), OpenAPIDocuments.same(found.resources, resources) { return found }
+        let made = OpenAPIPiece(make(), resources, isProtobuf: isProtobuf)
+        pieces.withLock { $0[key] = made }
+        return made
     }
 
     /// Which documents there are in v3, each with its hash, by which clients keep them for ever.
-    func v3Index() throws(APIError) -> Document {
-        try cached("v3", contentType: "application/json") { () throws(APIError) in
-            var paths = Fields()
-            for path in documents() {
-                let document = try v3(path)
-                paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(document.hash)")]
-            }
-            for entry in aggregation?.table.entries ?? [] {
-                if let url = aggregation?.description(entry.groupVersion)?.openAPI { paths["apis/\(entry.group)/\(entry.version)"] = ["serverRelativeURL": .string(url)] }
-            }
-            return JSONWriter.write(["paths": .map(paths)])
+    func v3Index() throws(APIError) -> OpenAPIDocument {
+        var paths = Fields()
+        let customs = customs()
+        // Custom resources have no documents of their groups.
+        for path in Set(OpenAPIEmitter.v3Documents(builtIn) + customs.keys).sorted() {
+            paths[path] = ["serverRelativeURL": .string("/openapi/v3/\(path)?hash=\(v3(path, customs[path] ?? []).hash)")]
         }
+        documents.withLock { documents in documents = documents.filter { $0.value.resources.isEmpty || customs[$0.key] != nil } }
+        for entry in aggregation?.table.entries ?? [] {
+            if let url = aggregation?.description(entry.groupVersion)?.openAPI { paths["apis/\(entry.group)/\(entry.version)"] = ["serverRelativeURL": .string(url)] }
+        }
+        return OpenAPIDocument(["paths": .map(paths)])
     }
 
-    func v3(_ path: String) throws(APIError) -> Document {
-        guard documents().contains(path) else { throw APIError.pathNotFound }
-        return try cached("v3 \(path)", contentType: "application/json") { () throws(APIError) in
-            let others = catalog.all.filter { $0.isCustom && OpenAPIEmitter.document(of: $0.resource) == path }
-            return JSONWriter.write(OpenAPIEmitter(catalog.graph).v3(path, builtIn, besides: customs(others)))
-        }
+    func v3(_ path: String) throws(APIError) -> OpenAPIDocument {
+        let resources = customs()[path] ?? []
+        guard !resources.isEmpty || OpenAPIEmitter.v3Documents(builtIn).contains(path) else { throw APIError.pathNotFound }
+        return v3(path, resources)
     }
 
-    /// With the paths and definitions of other servers; a definition that is known already stays.
-    private func joined(_ own: Node) -> Node {
-        guard let aggregation else { return own }
-        var out = own
-        for entry in aggregation.table.entries.sorted(by: { $0.name < $1.name }) {
-            guard let foreign = aggregation.description(entry.groupVersion)?.openAPIv2 else { continue }
+    private func v3(_ path: String, _ resources: [ServedResource]) -> OpenAPIDocument {
+        if let found = documents.withLock({ $0[path] }), OpenAPIDocuments.same(found.resources, resources) { return found }
+        let made = OpenAPIDocument(emitter.v3(path, builtIn, besides: OpenAPIDocuments.graphs(resources)), resources)
+        documents.withLock { $0[path] = made }
+        return made
+    }
+
+    /// The paths and definitions of other servers; what is known already stays.
+    private func foreign(besides customs: [String: [ServedResource]]) -> Node? {
+        let entries = (aggregation?.table.entries ?? []).sorted { $0.name < $1.name }
+        let documents = entries.compactMap { aggregation?.description($0.groupVersion)?.openAPIv2 }.filter { !$0.isNull }
+        guard !documents.isEmpty else { return nil }
+        let own = emitter.v2(builtIn, besides: customs.values.flatMap(OpenAPIDocuments.graphs))
+        var out: Node = ["paths": [:], "definitions": [:]]
+        for document in documents {
             for part in ["paths", "definitions"] {
-                for (key, value) in foreign[part].fields where out[part][key].isNull { out[part][key] = value }
+                for (key, value) in document[part].fields where own[part][key].isNull && out[part][key].isNull { out[part][key] = value }
             }
         }
         return out
     }
 
-    private var hasForeign: Bool {
-        aggregation?.table.entries.contains { aggregation?.description($0.groupVersion)?.openAPIv2.isNull == false } ?? false
-    }
-
     private var builtIn: [Schema.Resource] { catalog.all.filter { !$0.isCustom }.map(\.resource) }
 
-    /// Each custom resource has a graph of its own.
-    private func customs(_ resources: [ServedResource]) -> [(graph: Graph, resources: [Schema.Resource])] {
-        resources.filter(\.isCustom).map { (graph: $0.graph, resources: [$0.resource]) }
+    /// By the version 3 document that tells of them.
+    private func customs() -> [String: [ServedResource]] {
+        Dictionary(grouping: catalog.all.filter(\.isCustom)) { OpenAPIEmitter.document(of: $0.resource) }
     }
 
-    /// Custom resources have no documents of their groups.
-    private func documents() -> [String] {
-        Set(OpenAPIEmitter.v3Documents(builtIn) + catalog.all.filter(\.isCustom).map { OpenAPIEmitter.document(of: $0.resource) }).sorted()
+    private static func same(_ a: [ServedResource], _ b: [ServedResource]) -> Bool { a.elementsEqual(b, by: ===) }
+
+    /// Each custom resource has a graph of its own.
+    private static func graphs(_ resources: [ServedResource]) -> [(graph: Graph, resources: [Schema.Resource])] {
+        resources.map { (graph: $0.graph, resources: [$0.resource]) }
     }
 }

@@ -5,7 +5,8 @@ import CZlib
 package struct GzipPart: Sendable {
     let packed: [UInt8]
     let checksum: UInt
-    let count: Int
+    /// How many bytes it has unpacked.
+    package let count: Int
 
     /// What it takes in memory.
     package var size: Int { packed.count }
@@ -47,6 +48,24 @@ package struct GzipPart: Sendable {
         self.packed = packed
         self.checksum = checksum
         self.count = count
+    }
+
+    /// The part as it was.
+    package func unpacked() -> [UInt8] {
+        guard count > 0 else { return [] }
+        var stream = z_stream()
+        guard inflateInit2_(&stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else { preconditionFailure("zlib does not start") }
+        defer { inflateEnd(&stream) }
+        return [UInt8](unsafeUninitializedCapacity: count) { out, filled in
+            packed.withUnsafeBufferPointer { bytes in
+                stream.next_in = UnsafeMutablePointer(mutating: bytes.baseAddress)
+                stream.avail_in = UInt32(bytes.count)
+                stream.next_out = out.baseAddress
+                stream.avail_out = UInt32(out.count)
+                _ = inflate(&stream, Z_SYNC_FLUSH)
+            }
+            filled = count - Int(stream.avail_out)
+        }
     }
 
     /// A whole gzip stream of the parts.
