@@ -104,7 +104,12 @@ final class ConnectionPool: Sendable {
 
     private func setUp(_ channel: any Channel, _ endpoint: HTTPEndpoint, _ negotiated: String?) async throws -> any ClientConnection {
         try await channel.eventLoop.submit { () -> any ClientConnection in
-            guard channel.isActive else { throw ConnectionGone() }
+            let end = try channel.pipeline.syncOperations.handler(type: EarlyEnd.self)
+            guard channel.isActive, !end.hasEnded else {
+                channel.close(promise: nil)
+                throw ConnectionGone()
+            }
+            channel.pipeline.syncOperations.removeHandler(end, promise: nil)
             let wait = try? channel.pipeline.syncOperations.handler(type: HandshakeWait.self)
             defer { wait?.leave() }
             if negotiated == "h2" || endpoint.speaksHTTP2 {

@@ -35,10 +35,10 @@ final class Dialer: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if endpoint.unixPath == nil { try? channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
-                    guard let context else { return }
+                    guard let context else { return try channel.pipeline.syncOperations.addHandler(EarlyEnd()) }
                     // An address cannot be asked for by name; the certificate is then checked against the peer's address.
                     let handler = try NIOSSLClientHandler(context: context, serverHostname: Dialer.isAddress(name) ? nil : name)
-                    try channel.pipeline.syncOperations.addHandlers([handler, HandshakeWait(finished)])
+                    try channel.pipeline.syncOperations.addHandlers([handler, HandshakeWait(finished), EarlyEnd()])
                 }
             }
         let channel: any Channel
@@ -148,6 +148,23 @@ final class HandshakeWait: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if !done { finished.fail(TransportError.closed) }
+        context.fireChannelInactive()
+    }
+}
+
+/// Notices that the server ends the connection while nobody else listens yet: nobody is told later.
+final class EarlyEnd: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private(set) var hasEnded = false
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { hasEnded = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        hasEnded = true
         context.fireChannelInactive()
     }
 }
