@@ -125,27 +125,24 @@ struct LifecycleTests {
     }
 
     @Test func nothingIsLeftBehind() async throws {
-        func descriptors() throws -> Int { try Files.list("/proc/self/fd").count }
         var name = ""
-        var open = 0
-        for round in 0..<2 {
-            try await Machine.with { machine in
-                name = machine.name
-                let sandbox = try await machine.sandbox()
-                for index in 0..<3 {
-                    let container = try sandbox.create(try machine.shell("sleep 100 & sleep 100", id: "c\(index)"))
-                    try await container.start()
-                    let session = try await container.exec(ExecSpec(arguments: ["true"]))
-                    _ = try await session.wait()
-                }
-                #expect(!(try Files.text("/proc/self/mountinfo").contains(machine.name)))
-                #expect(sandbox.cgroup.processes().count >= 7)
+        try await Machine.with { machine in
+            name = machine.name
+            let sandbox = try await machine.sandbox()
+            for index in 0..<3 {
+                let container = try sandbox.create(try machine.shell("sleep 100 & sleep 100", id: "c\(index)"))
+                try await container.start()
+                let session = try await container.exec(ExecSpec(arguments: ["true"]))
+                _ = try await session.wait()
             }
-            #expect(!(try CgroupHierarchy.detect().group(name).exists))
-            #expect(!Files.exists("/var/tmp/\(name)"))
-            if round == 0 { open = try descriptors() }
+            #expect(!(try Files.text("/proc/self/mountinfo").contains(machine.name)))
+            #expect(sandbox.cgroup.processes().count >= 7)
         }
-        #expect(try descriptors() <= open + 2)
+        #expect(!(try CgroupHierarchy.detect().group(name).exists))
+        #expect(!Files.exists("/var/tmp/\(name)"))
+        // Other tests have descriptors of their own in this process: those that lead to what was this machine's count.
+        let open = try Files.list("/proc/self/fd").compactMap { try? FileSystem.readLink("/proc/self/fd/\($0)") }
+        #expect(open.filter { $0.contains(name) } == [])
     }
 
     @Test func removalOfOneContainerLeavesTheOthers() async throws {
