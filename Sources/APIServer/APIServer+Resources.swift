@@ -31,7 +31,6 @@ extension APIServer {
             if !info.name.isEmpty, info.verb != "list", info.verb != "watch" { throw APIError.pathNotFound }
             if info.verb == "create" || info.verb == "deletecollection" { throw APIError.methodNotAllowed }
         }
-        if info.verb == "watch", request.http.method != "GET" { throw APIError.methodNotAllowed }
         if !info.subresource.isEmpty {
             guard let subresource = resource.resource.subresource(info.subresource) else { throw APIError.pathNotFound }
             guard info.verb != "delete" || subresource.verbs.contains("delete") else { throw APIError.methodNotAllowed }

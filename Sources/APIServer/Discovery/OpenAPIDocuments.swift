@@ -12,6 +12,8 @@ final class OpenAPIDocuments: Sendable {
     private let emitter: OpenAPIEmitter
     private let documents = Mutex<[String: OpenAPIDocument]>([:])
     private let pieces = Mutex<[String: OpenAPIPiece]>([:])
+    /// What tells of everything, until anything changes.
+    private let whole = Mutex<[String: (generation: Int, document: OpenAPIDocument)]>([:])
 
     init(catalog: ResourceCatalog, aggregation: AggregatedAPIs? = nil) {
         self.catalog = catalog
@@ -23,6 +25,18 @@ final class OpenAPIDocuments: Sendable {
     func v2(accept: String) -> OpenAPIDocument {
         let names = ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"]
         let isProtobuf = names.contains { accept.contains($0) }
+        return whole(isProtobuf ? "v2 protobuf" : "v2") { v2(isProtobuf: isProtobuf) }
+    }
+
+    private func whole(_ key: String, _ make: () -> OpenAPIDocument) -> OpenAPIDocument {
+        let generation = catalog.generation &+ (aggregation?.generation ?? 0) &* 1_000_003
+        if let found = whole.withLock({ $0[key] }), found.generation == generation { return found.document }
+        let made = make()
+        whole.withLock { $0[key] = (generation, made) }
+        return made
+    }
+
+    private func v2(isProtobuf: Bool) -> OpenAPIDocument {
         let customs = customs()
         var parts = [piece("", [], isProtobuf) { emitter.v2(builtIn) }]
         for (path, resources) in customs.sorted(by: { $0.key < $1.key }) {
@@ -42,7 +56,9 @@ final class OpenAPIDocuments: Sendable {
     }
 
     /// Which documents there are in v3, each with its hash, by which clients keep them for ever.
-    func v3Index() throws(APIError) -> OpenAPIDocument {
+    func v3Index() -> OpenAPIDocument { whole("v3", makeV3Index) }
+
+    private func makeV3Index() -> OpenAPIDocument {
         var paths = Fields()
         let customs = customs()
         // Custom resources have no documents of their groups.
