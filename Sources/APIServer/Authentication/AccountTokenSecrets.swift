@@ -1,6 +1,5 @@
 package import Client
 import Core
-import Logging
 import Machinery
 import Schema
 import Tree
@@ -11,7 +10,6 @@ package struct AccountTokenSecrets: Sendable {
     private let client: any ClusterClient
     private let tokens: ServiceAccountTokens
     private let authority: [UInt8]
-    private let log = Logger(label: "serviceaccount-token-controller")
 
     private static let secrets = GroupVersionResource(group: "", version: "v1", resource: "secrets")
     private static let accounts = GroupVersionResource(group: "", version: "v1", resource: "serviceaccounts")
@@ -28,31 +26,8 @@ package struct AccountTokenSecrets: Sendable {
     /// Works until cancelled.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await follow(AccountTokenSecrets.secrets, ListOptions(fieldSelector: "type=\(AccountTokenSecrets.type)")) { try await settle($0) } }
-            group.addTask { await follow(AccountTokenSecrets.accounts, ListOptions()) { if $0.isBeingDeleted { try await sweep($0) } } gone: { try await sweep($0) } }
-        }
-    }
-
-    private func follow(
-        _ resource: GroupVersionResource, _ options: ListOptions, seen: @Sendable (Node) async throws -> Void,
-        gone: @Sendable (Node) async throws -> Void = { _ in }
-    ) async {
-        while !Task.isCancelled {
-            do {
-                let list = try await client.list(resource, options)
-                for object in list.items { try await seen(object) }
-                for try await event in client.watch(resource, options, from: list.resourceVersion) {
-                    switch event {
-                    case .added(let object), .modified(let object): try await seen(object)
-                    case .deleted(let object): try await gone(object)
-                    case .bookmark: continue
-                    }
-                }
-            } catch {
-                if Task.isCancelled { return }
-                log.warning("tokens in secrets could not be followed", metadata: ["error": "\(error)"])
-                try? await Task.sleep(for: .seconds(1))
-            }
+            group.addTask { await client.follow(AccountTokenSecrets.secrets, ListOptions(fieldSelector: "type=\(AccountTokenSecrets.type)")) { try await settle($0) } }
+            group.addTask { await client.follow(AccountTokenSecrets.accounts) { if $0.isBeingDeleted { try await sweep($0) } } gone: { try await sweep($0) } }
         }
     }
 

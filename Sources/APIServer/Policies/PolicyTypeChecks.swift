@@ -18,24 +18,7 @@ package final class PolicyTypeChecks: Sendable {
     }
 
     /// Follows the policies until cancelled.
-    package func run() async {
-        while !Task.isCancelled {
-            do {
-                let list = try await client.list(PolicyTypeChecks.policies, ListOptions())
-                for policy in list.items { await settle(policy) }
-                for try await event in client.watch(PolicyTypeChecks.policies, ListOptions(), from: list.resourceVersion) {
-                    switch event {
-                    case .added(let policy), .modified(let policy): await settle(policy)
-                    default: continue
-                    }
-                }
-            } catch {
-                if Task.isCancelled { return }
-                log.warning("the policies could not be followed", metadata: ["error": "\(error)"])
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-        }
-    }
+    package func run() async { await client.follow(PolicyTypeChecks.policies) { await settle($0) } }
 
     private func settle(_ policy: Node) async {
         let generation = policy["metadata"]["generation"].int ?? 0
