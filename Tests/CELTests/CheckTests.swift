@@ -44,6 +44,12 @@ struct CheckTests {
         )
     }
 
+    @Test func ofManyMistakesTheFirstHundredAreShownAndTheOthersCounted() {
+        let lines = problem(Array(repeating: "x", count: 700).joined(separator: " || ")).split(separator: "\n")
+        #expect(lines.count(where: { $0.contains("undeclared reference to 'x'") }) == 100)
+        #expect(lines.last == "600 more errors were truncated")
+    }
+
     @Test(arguments: [("a.b", "a__dot__b"), ("a-b", "a__dash__b"), ("a/b", "a__slash__b"), ("a__b", "a__underscores__b"), ("namespace", "namespace"), ("in", "__in__"), ("if", "__if__")])
     func namesAreEscaped(_ name: String, _ escaped: String) {
         if name != "namespace" { #expect(FieldEscape.escape(name) == escaped) }

@@ -12,18 +12,17 @@ struct CheckedExpression {
 /// Gives each node its type, and says where types do not fit.
 struct Checker {
     private let environment: Environment
-    private let source: Source
     private var mapping = TypeMapping()
     private var types: [Int: CELType] = [:]
     private var overloads: [Int: [Overload]] = [:]
     private var typeNames: [Int: CELType] = [:]
     private var scopes: [[String: CELType]] = []
-    private var issues: [ExpressionIssue] = []
+    private var issues: ExpressionIssues
 
     static func check(_ root: Expression, in environment: Environment, _ source: Source) throws(CompilationError) -> CheckedExpression {
         var checker = Checker(environment: environment, source: source)
         checker.visit(root)
-        guard checker.issues.isEmpty else { throw CompilationError(checker.issues) }
+        guard checker.issues.isEmpty else { throw checker.issues.error }
         let mapping = checker.mapping
         return CheckedExpression(
             root: root, types: checker.types.mapValues { mapping.substitute($0, toDyn: true) }, overloads: checker.overloads, typeNames: checker.typeNames)
@@ -31,10 +30,10 @@ struct Checker {
 
     private init(environment: Environment, source: Source) {
         self.environment = environment
-        self.source = source
+        issues = ExpressionIssues(in: source)
     }
 
-    private mutating func report(_ message: String, _ offset: Int) { issues.append(ExpressionIssue(message, at: offset, in: source)) }
+    private mutating func report(_ message: String, _ offset: Int) { issues.report(message, at: offset) }
     private func type(_ expression: Expression) -> CELType { types[expression.id] ?? .error }
     private mutating func undeclared(_ name: String, _ expression: Expression) {
         types[expression.id] = .error

@@ -4,20 +4,19 @@ import Core
 /// several types.
 struct LiteralCheck {
     private let checked: CheckedExpression
-    private let source: Source
-    private var issues: [ExpressionIssue] = []
+    private var issues: ExpressionIssues
     /// Within arguments of `format`, which may be of any types.
     private var isFormatted = false
 
     static func run(_ checked: CheckedExpression, _ source: Source) throws(CompilationError) {
         var check = LiteralCheck(checked: checked, source: source)
         check.walk(checked.root)
-        if !check.issues.isEmpty { throw CompilationError(check.issues) }
+        if !check.issues.isEmpty { throw check.issues.error }
     }
 
     private init(checked: CheckedExpression, source: Source) {
         self.checked = checked
-        self.source = source
+        issues = ExpressionIssues(in: source)
     }
 
     private mutating func walk(_ expression: Expression) {
@@ -33,7 +32,7 @@ struct LiteralCheck {
             if let text = LiteralCheck.argument(of: function, target, arguments), case .literal(.string(let value)) = text.kind,
                 !LiteralCheck.isReadable(function, value)
             {
-                issues.append(ExpressionIssue("invalid \(function) argument", at: text.offset, in: source))
+                issues.report("invalid \(function) argument", at: text.offset)
             }
         case .list(let items, let optional):
             for item in items { walk(item) }
@@ -57,7 +56,7 @@ struct LiteralCheck {
             return item.isOptional ? found.optionalValue ?? found : found
         }
         guard let first = items.first.map(type), let other = items.first(where: { type($0) != first }) else { return }
-        issues.append(ExpressionIssue("expected type '\(first)' but found '\(type(other))'", at: other.0.offset, in: source))
+        issues.report("expected type '\(first)' but found '\(type(other))'", at: other.0.offset)
     }
 
     private static func argument(of function: String, _ target: Expression?, _ arguments: [Expression]) -> Expression? {

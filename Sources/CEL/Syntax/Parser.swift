@@ -4,7 +4,7 @@ struct Parser {
     private var tokens: [Token] = []
     private var at = 0
     private var depth = 0
-    private(set) var issues: [ExpressionIssue] = []
+    private var issues: ExpressionIssues
     private var factory = ExpressionFactory()
 
     private static let deepest = 250
@@ -26,22 +26,23 @@ struct Parser {
         var parser = Parser(source: source, binds: binds)
         if source.scalars.count > longest {
             parser.report("expression code point size exceeds limit: size: \(source.scalars.count), limit \(longest)", -1)
-            throw CompilationError(parser.issues)
+            throw parser.issues.error
         }
         do {
             var lexer = Lexer(source)
             parser.tokens = try lexer.tokens()
         } catch {
             parser.report(error.message, error.offset)
-            throw CompilationError(parser.issues)
+            throw parser.issues.error
         }
         let expression = try? parser.whole()
-        guard let expression, parser.issues.isEmpty else { throw CompilationError(parser.issues) }
+        guard let expression, parser.issues.isEmpty else { throw parser.issues.error }
         return (expression, source)
     }
 
     private init(source: Source, binds: Bool) {
         self.source = source
+        issues = ExpressionIssues(in: source)
         self.binds = binds
     }
 
@@ -61,7 +62,7 @@ struct Parser {
         if !take(symbol) { throw unexpected(expecting: "'\(symbol)'") }
     }
 
-    private mutating func report(_ message: String, _ offset: Int) { issues.append(ExpressionIssue(message, at: offset, in: source)) }
+    private mutating func report(_ message: String, _ offset: Int) { issues.report(message, at: offset) }
 
     private mutating func fail(_ message: String, _ offset: Int) -> Stop {
         report(message, offset)

@@ -30,44 +30,50 @@ struct Source {
     }
 }
 
-/// What is wrong with an expression, and where. `description` shows the line with a mark under the place, as cel-go does.
-package struct ExpressionIssue: Sendable, Equatable {
-    package let message: String
-    package let offset: Int
-    package let display: String
+/// What is found wrong with a text. The first hundred findings are kept and the others counted, as cel-go does: a text of nothing but
+/// mistakes costs no more than one with a hundred.
+struct ExpressionIssues {
+    private static let kept = 100
 
-    init(_ message: String, at offset: Int, in source: Source) {
-        self.message = message
-        self.offset = offset
-        guard offset >= 0 else {
-            display = "ERROR: <input>:-1:0: \(message)"
-            return
-        }
-        let (line, column) = source.location(offset)
-        let text = source.line(line)
-        var shown = "ERROR: <input>:\(line):\(column + 1): \(message)"
-        if text.unicodeScalars.count <= 16384 {
-            var plain = String.UnicodeScalarView()
-            for scalar in text.unicodeScalars { plain.append(scalar == "\t" ? " " : scalar) }
-            let mark = Array(plain)
-            var line = ""
-            for index in 0..<column { line += index < mark.count && mark[index].value >= 128 ? "\u{FF0E}" : "." }
-            line += column < mark.count && mark[column].value >= 128 ? "\u{FF3E}" : "^"
-            shown += "\n | \(String(plain))\n | \(line)"
-        }
-        display = shown
+    let source: Source
+    private var first: [(offset: Int, message: String)] = []
+    private var count = 0
+
+    init(in source: Source) { self.source = source }
+
+    var isEmpty: Bool { count == 0 }
+
+    /// `offset` is that of a scalar, or below 0 for what concerns the whole text.
+    mutating func report(_ message: String, at offset: Int) {
+        count += 1
+        if first.count < ExpressionIssues.kept { first.append((offset, message)) }
+    }
+
+    /// All of them in the order of the text.
+    var error: CompilationError {
+        let ordered = first.enumerated().sorted { ($0.element.offset, $0.offset) < ($1.element.offset, $1.offset) }.map(\.element)
+        var lines = ordered.map(display)
+        if count > first.count { lines.append("\(count - first.count) more errors were truncated") }
+        return CompilationError(description: lines.joined(separator: "\n"))
+    }
+
+    /// Shows the line with a mark under the place, as cel-go does.
+    private func display(_ issue: (offset: Int, message: String)) -> String {
+        guard issue.offset >= 0 else { return "ERROR: <input>:-1:0: \(issue.message)" }
+        let (number, column) = source.location(issue.offset)
+        let shown = "ERROR: <input>:\(number):\(column + 1): \(issue.message)"
+        let line = source.line(number).unicodeScalars.map { $0 == "\t" ? " " : $0 }
+        guard line.count <= 16384 else { return shown }
+        func isWide(_ index: Int) -> Bool { index < line.count && line[index].value >= 128 }
+        var text = String.UnicodeScalarView(line)
+        text.append(contentsOf: "\n | ".unicodeScalars)
+        for index in 0..<column { text.append(isWide(index) ? "\u{FF0E}" : ".") }
+        text.append(isWide(column) ? "\u{FF3E}" : "^")
+        return "\(shown)\n | \(String(text))"
     }
 }
 
-/// Why an expression does not compile: its issues in the order of the text.
+/// Why an expression does not compile, in the words and the order that cel-go shows.
 package struct CompilationError: Error, Sendable, CustomStringConvertible {
-    package let issues: [ExpressionIssue]
-    package init(_ issues: [ExpressionIssue]) {
-        self.issues = issues.enumerated().sorted { ($0.element.offset, $0.offset) < ($1.element.offset, $1.offset) }.map(\.element)
-    }
-    package var description: String {
-        var lines = issues.prefix(100).map(\.display)
-        if issues.count > 100 { lines.append("\(issues.count - 100) more errors were truncated") }
-        return lines.joined(separator: "\n")
-    }
+    package let description: String
 }
