@@ -53,6 +53,7 @@ package final class PodNetwork: Sendable {
     private let directory: NamespaceDirectory
     private let warmCount: Int
     private let state = Mutex(State())
+    private let removals: Rounds<Slot>
 
     private static let warmAlias = "warm"
     private static let podAlias = "pod:"
@@ -70,6 +71,7 @@ package final class PodNetwork: Sendable {
         self.nftables = nftables
         self.directory = directory
         warmCount = warm
+        removals = Rounds { slots throws(SystemFailure) in try PodNetwork.remove(slots, routes, nftables, directory) }
         try adopt()
         try refill()
     }
@@ -89,12 +91,13 @@ package final class PodNetwork: Sendable {
             }, uniquingKeysWith: { first, _ in first })
         let hairpins = Set(try nftables.elements(of: RuleTable.hairpin).map(\.key))
         var state = State()
+        var halves: [Int32] = []
         for link in try routes.links() where link.name.hasPrefix(PodNetwork.linkPrefix) && link.kind == "veth" {
             guard let address = routed[link.index], let index = range.index(of: address), link.name == linkName(address),
                 let alias = link.alias,
                 directory.isPinned(link.name), hairpins.contains(address.bytes + address.bytes)
             else {
-                try routes.apply { $0.deleteLink(.index(link.index)) }
+                halves.append(link.index)
                 continue
             }
             let slot = Slot(name: link.name, link: link.index, address: address)
@@ -106,6 +109,7 @@ package final class PodNetwork: Sendable {
                 state.warm.append(slot)
             }
         }
+        try routes.apply { $0.deleteLinks(halves) }
         let kept = Set(state.attached.values.map(\.name) + state.warm.map(\.name))
         for name in try directory.names() where name.hasPrefix(PodNetwork.linkPrefix) && !kept.contains(name) {
             guard let value = UInt32(name.dropFirst(PodNetwork.linkPrefix.count), radix: 16), range.contains(IPAddress(v4: value)) else {
@@ -245,19 +249,25 @@ package final class PodNetwork: Sendable {
         state.withLock { $0.attached }.map { attachment($0.key, $0.value) }.sorted { $0.podID < $1.podID }
     }
 
-    private func remove(_ slot: Slot) throws(SystemFailure) {
+    /// What the kernel knows of slots goes all at once: of one veth pair as of many it waits once until nobody looks at them any more.
+    private static func remove(_ slots: [Slot], _ routes: RouteNetlink, _ nftables: Nftables, _ directory: NamespaceDirectory) throws(SystemFailure) {
+        let addresses = Set(slots.map(\.address.bytes))
         var batch = nftables.transaction()
         for map in [RuleTable.hostPorts, RuleTable.boundHostPorts] {
             let ports = try nftables.elements(of: map).filter {
-                if case .data(let target) = $0.value { Array(target.prefix(4)) == slot.address.bytes } else { false }
+                if case .data(let target) = $0.value { addresses.contains(Array(target.prefix(4))) } else { false }
             }
             batch.delete(ports, from: map)
         }
-        let hairpin = Nftables.Element(key: slot.address.bytes + slot.address.bytes, value: .none)
-        if try nftables.elements(of: RuleTable.hairpin).contains(hairpin) { batch.delete([hairpin], from: RuleTable.hairpin) }
+        let hairpins = try nftables.elements(of: RuleTable.hairpin).filter { addresses.contains(Array($0.key.prefix(4))) }
+        batch.delete(hairpins, from: RuleTable.hairpin)
         try nftables.commit(batch)
-        try routes.apply { $0.deleteLink(.index(slot.link)) }
-        try directory.remove(slot.name)
+        try routes.apply { $0.deleteLinks(slots.map(\.link)) }
+        for slot in slots { try directory.remove(slot.name) }
+    }
+
+    private func remove(_ slot: Slot) throws(SystemFailure) {
+        try removals.perform(slot)
         release(slot.address)
     }
 
@@ -279,6 +289,6 @@ package final class PodNetwork: Sendable {
             defer { state = State() }
             return Array(state.attached.values) + state.warm
         }
-        for slot in slots { try remove(slot) }
+        try PodNetwork.remove(slots, routes, nftables, directory)
     }
 }

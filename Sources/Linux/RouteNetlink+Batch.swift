@@ -106,6 +106,24 @@ package struct RouteBatch: Sendable {
         buffer.end()
     }
 
+    /// Deletes links in one step of the kernel's, which waits for each step some tens of milliseconds until nobody looks at its links any more.
+    package mutating func deleteLinks(_ links: [Int32]) {
+        guard links.count > 1 else { return links.forEach { deleteLink(.index($0)) } }
+        for link in links {
+            begin(19, 0, Change(operation: "set group of link", subject: "\(link)", tolerates: [ENODEV]))
+            linkHeader(.index(link))
+            buffer.put(27, RouteBatch.deletion)
+            buffer.end()
+        }
+        begin(17, 0, Change(operation: "delete links", subject: "\(links)", tolerates: [ENODEV]))
+        linkHeader(.index(0))
+        buffer.put(27, RouteBatch.deletion)
+        buffer.end()
+    }
+
+    /// The group of links that are about to go: "jgd-".
+    private static let deletion: UInt32 = 0x6A67_642D
+
     package mutating func setLink(
         _ link: LinkReference, up: Bool? = nil, name: String? = nil, alias: String? = nil, mtu: UInt32? = nil, master: Int32? = nil,
         namespace: Int32? = nil

@@ -127,6 +127,25 @@ struct NodeNetworkTests {
         }
     }
 
+    @Test func podsThatEndTogetherLeaveNothingAndTheOthersStay() throws {
+        try TestCluster.with(nodes: 1) { cluster in
+            let node = cluster.nodes[0]
+            let pods = node.pods
+            let names = (0..<12).map { "pod-\($0)" }
+            let gone = try names.enumerated().map { try pods.attach($0.element, hostPorts: [.init(hostPort: 9000 + UInt16($0.offset), containerPort: 80)]) }
+            let stays = try cluster.pod("stays", on: 0, hostPorts: [.init(hostPort: 8080, containerPort: 80)])
+            let server = try NameServer("stays", port: 80, in: stays.namespace)
+            defer { withExtendedLifetime(server) {} }
+            let threads = try names.map { name in try WorkerThread(name: "detach") { #expect(throws: Never.self) { try pods.detach(name) } } }
+            for thread in threads { thread.join() }
+            let routes = try node.namespace.run { () throws(SystemFailure) in try RouteNetlink() }
+            #expect(Set(try routes.links().map(\.name)).isDisjoint(with: gone.map(\.link)))
+            #expect(!gone.contains { access($0.path, F_OK) == 0 })
+            #expect(pods.attachments().map(\.podID) == ["stays"])
+            #expect(try ask(from: cluster.host, node.address, 8080).server == "stays")
+        }
+    }
+
     @Test func nothingIsLeftAfterTeardown() throws {
         let cluster = try TestCluster(nodes: 2, warmPods: 2)
         try cluster.host.run { () throws(SystemFailure) in #expect(try Sysctl.get("net/ipv4/ip_forward") == "1") }

@@ -49,6 +49,21 @@ struct RouteNetlinkTests {
         #expect(try rightRoutes.link(named: "eth0") == nil)
     }
 
+    @Test func manyLinksGoInOneStepAndNoOthers() throws {
+        let space = try NetworkNamespace.create()
+        let far = try NetworkNamespace.create()
+        let routes = try space.run { () throws(SystemFailure) in try RouteNetlink() }
+        try routes.apply { batch in
+            for name in ["a", "b", "c", "d"] { batch.addVeth(.init(name: name), peer: .init(name: "\(name)far", namespace: far.descriptor), mtu: 1400) }
+        }
+        let links = try ["a", "b", "c"].map { try #require(try routes.link(named: $0)).index }
+        try routes.apply { $0.deleteLinks(links + [9999]) }
+        #expect(try routes.links().map(\.name).filter { $0 != "lo" } == ["d"])
+        try routes.apply { $0.deleteLinks(links) }
+        try routes.apply { $0.deleteLinks([]) }
+        #expect(try routes.link(named: "d") != nil)
+    }
+
     @Test func refusalNamesOperationSubjectAndReason() throws {
         let space = try NetworkNamespace.create()
         let routes = try space.run { () throws(SystemFailure) in try RouteNetlink() }
