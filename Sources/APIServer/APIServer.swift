@@ -83,7 +83,7 @@ package final class APIServer: HTTPHandler {
             trail = self.trail(request, asking)
             trail?.received(isLongRunning: labels.isLong, exchange)
             request = APIRequest(exchange: exchange, info: info, query: query, user: asking, auditID: auditID, flow: nil, audit: trail)
-            let user = try impersonated(asking, http, trail)
+            let user = try impersonated(asking, info, http, trail)
             let flow = parts.flowControl?.match(user, info)
             request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow, audit: trail)
             // Sessions and logs are not counted, watches only until what is there has been sent.
@@ -155,47 +155,17 @@ package final class APIServer: HTTPHandler {
         throw APIServer.refusal(asked)
     }
 
-    static func refusal(_ asked: Attributes) -> APIError {
-        if asked.isResource { return .forbidden(asked.resource, group: asked.group, name: asked.name, why: asked.refusal) }
-        return APIError(code: 403, reason: "Forbidden", message: "forbidden: \(asked.refusal)", details: .init())
+    static func refusal(_ asked: Attributes, _ reason: String = "") -> APIError {
+        let why = reason.isEmpty ? asked.refusal : "\(asked.refusal): \(reason)"
+        if asked.isResource { return .forbidden(asked.resource, group: asked.group, name: asked.name, why: why) }
+        return APIError(code: 403, reason: "Forbidden", message: "forbidden: \(why)", details: .init())
     }
 
-    /// `Impersonate-User` and its companions: allowed to whom RBAC grants the verb `impersonate`.
-    private func impersonated(_ user: UserInfo, _ http: HTTPRequest, _ trail: AuditTrail?) throws(APIError) -> UserInfo {
-        guard let name = http.headers["impersonate-user"], !name.isEmpty else {
-            if http.headers.contains("impersonate-group") || http.headers.contains("impersonate-uid") {
-                throw APIError.badRequest("requested [{Group  }] without impersonating a user")
-            }
-            return user
-        }
-        var target = UserInfo(name: name, groups: http.headers.values("impersonate-group"))
-        func check(_ resource: String, _ group: String, _ name: String, _ namespace: String = "") throws(APIError) {
-            let asked = Attributes(user: user, verb: "impersonate", group: group, resource: resource, namespace: namespace, name: name)
-            guard parts.authorizer.allows(asked) else { throw APIServer.refusal(asked) }
-        }
-        let prefix = "system:serviceaccount:"
-        let rest = name.hasPrefix(prefix) ? name.dropFirst(prefix.count).split(separator: ":") : []
-        if rest.count == 2 {
-            try check("serviceaccounts", "", String(rest[1]), String(rest[0]))
-            if target.groups.isEmpty { target.groups = ["system:serviceaccounts", "system:serviceaccounts:\(rest[0])"] }
-        } else {
-            try check("users", "", name)
-        }
-        for group in http.headers.values("impersonate-group") { try check("groups", "", group) }
-        if let uid = http.headers["impersonate-uid"] {
-            try check("uids", "authentication.k8s.io", uid)
-            target.uid = uid
-        }
-        for field in http.headers.fields where field.name.lowercased().hasPrefix("impersonate-extra-") {
-            let key = PercentEncoding.decode(String(field.name.lowercased().dropFirst("impersonate-extra-".count)))
-            try check("userextras/\(key)", "authentication.k8s.io", field.value)
-            target.extra[key, default: []].append(field.value)
-        }
-        if target.name == "system:anonymous" {
-            if !target.groups.contains("system:unauthenticated") { target.groups.append("system:unauthenticated") }
-        } else if !target.groups.contains("system:authenticated") { target.groups.append("system:authenticated") }
-        trail?.impersonates(target, "")
-        return target
+    private func impersonated(_ asking: UserInfo, _ info: RequestInfo, _ http: HTTPRequest, _ trail: AuditTrail?) throws(APIError) -> UserInfo {
+        guard let impersonation = try Impersonation(http.headers) else { return asking }
+        let granted = try impersonation.grant(Attributes(user: asking, info: info), by: parts.authorizer)
+        trail?.impersonates(granted.user, granted.constraint)
+        return granted.user
     }
 
     // MARK: - Answers

@@ -109,13 +109,9 @@ extension APIError {
         APIError(code: 429, reason: "TooManyRequests", message: why, details: Details(retryAfterSeconds: retryAfter))
     }
 
-    /// What validation found, as upstream aggregates it: one error stands alone, several in brackets.
     package static func invalid(kind: String, group: String = "", name: String, errors: [FieldError]) -> APIError {
-        // The text says a thing once, the causes say it as often as it was found.
-        var seen: Set<String> = []
-        let lines = errors.map(\.description).filter { seen.insert($0).inserted }
-        let joined = lines.count == 1 ? lines[0] : "[" + lines.joined(separator: ", ") + "]"
-        return APIError(code: 422, reason: "Invalid", message: "\(qualified(kind, group)) \"\(name)\" is invalid: \(joined)",
+        APIError(code: 422, reason: "Invalid", message: "\(qualified(kind, group)) \"\(name)\" is invalid: \(FieldError.aggregate(errors))",
+            // The text says a thing once, the causes say it as often as it was found.
             details: Details(name: name, group: group, kind: kind,
                 causes: errors.map { Cause(reason: $0.type.rawValue, message: $0.body, field: $0.field) }))
     }

@@ -28,6 +28,13 @@ package struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
         self.body = body
     }
 
+    /// What was found, as upstream tells it in one text: one finding stands alone, several in brackets, and what is said twice once.
+    package static func aggregate(_ findings: [FieldError]) -> String {
+        var seen: Set<String> = []
+        let lines = findings.map(\.description).filter { seen.insert($0).inserted }
+        return lines.count == 1 ? lines[0] : "[" + lines.joined(separator: ", ") + "]"
+    }
+
     /// The same about a value that stands at `place`; paths of its own are below that.
     package func moved(to place: String) -> FieldError {
         let rest = field == FieldError.rootPath ? "" : field

@@ -127,6 +127,7 @@ import Tree
             let event = try await kept.completed("eight")
             #expect(event["user"]["username"].string == "admin")
             #expect(event["impersonatedUser"] == ["username": "bob", "groups": ["system:authenticated"]])
+            #expect(event["authenticationMetadata"] == ["impersonationConstraint": "impersonate:user-info"])
             #expect(event["annotations"]["authorization.k8s.io/decision"].string == "forbid")
         }
     }

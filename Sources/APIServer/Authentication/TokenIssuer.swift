@@ -132,14 +132,9 @@ struct TokenIssuer: Sendable {
         for (index, item) in node.list.enumerated() {
             let field = "\(path)[\(index)]"
             let key = item["key"].string ?? ""
-            let parts = key.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            if key.isEmpty { errors.append(.required("\(field).key")) } else if parts.count < 2 || parts[0].isEmpty || parts[1].isEmpty {
-                errors.append(.invalid("\(field).key", quoted: key, "must be a domain-prefixed path (such as \"acme.io/foo\")"))
-            } else if let words = NameFormat.dnsSubdomain(parts[0]).first {
-                errors.append(.invalid("\(field).key", quoted: parts[0], words))
-            }
+            errors += FieldError.domainPrefixedPath(key, at: "\(field).key")
             if key != key.lowercased() { errors.append(.invalid("\(field).key", quoted: key, "must be lowercase")) }
-            let domain = parts[0]
+            let domain = key.prefix { $0 != "/" }
             if ["k8s.io", "kubernetes.io"].contains(where: { domain == $0 || domain.hasSuffix(".\($0)") }) {
                 errors.append(.invalid("\(field).key", quoted: key, "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use"))
             }

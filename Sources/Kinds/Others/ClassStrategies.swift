@@ -21,7 +21,7 @@ package struct IngressClassStrategy: KindStrategy {
         var findings = Findings()
         let controller = spec["controller"].string ?? ""
         if controller.utf8.count > 250 { findings.add(.tooLong("\(path.child("controller"))", limit: 250)) }
-        if controller.isEmpty { findings.required(path.child("controller")) } else { findings.format(path.child("controller"), controller, ClassFormat.domainPath) }
+        findings.add(FieldError.domainPrefixedPath(controller, at: "\(path.child("controller"))"))
         let (parameters, at) = (spec["parameters"], path.child("parameters"))
         guard !parameters.isNull else { return findings.errors }
         findings.add(ClassFormat.reference(parameters, at: at))
@@ -47,20 +47,8 @@ package struct IngressClassStrategy: KindStrategy {
     }
 }
 
-/// Formats that classes share.
+/// What classes share.
 enum ClassFormat {
-    static func domainPath(_ text: String) -> [String] {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let words = "must be a domain-prefixed path (such as \"acme.io/foo\")"
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else { return [words] }
-        var problems = NameFormat.dnsSubdomain(String(parts[0])).map { "prefix part \($0)" }
-        let allowed = parts[1].utf8.allSatisfy { byte in
-            (byte | 0x20) &- 97 < 26 || byte &- 48 < 10 || "/:@!$&'()*+,;=._~-%".utf8.contains(byte)
-        }
-        if !allowed { problems.append("Invalid path") }
-        return problems
-    }
-
     /// A `TypedLocalObjectReference`.
     static func reference(_ reference: Node, at path: NodePath) -> [FieldError] {
         var findings = Findings()

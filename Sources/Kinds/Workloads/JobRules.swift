@@ -28,7 +28,7 @@ enum JobRules {
         }
         if let manager = spec["managedBy"].string {
             let at = path.child("managedBy")
-            if manager.isEmpty { findings.required(at) } else { findings.format(at, manager, ClassFormat.domainPath) }
+            findings.add(FieldError.domainPrefixedPath(manager, at: "\(at)"))
             if manager.utf8.count > 63 { findings.add(.tooLong("\(at)", limit: 63)) }
         }
         findings.add(PodTemplateRules.errors(spec["template"], at: path.child("template")))
