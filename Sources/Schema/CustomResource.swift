@@ -9,7 +9,7 @@ extension Graph {
     /// Its names, scope, columns, subresources and selectable fields are the graph's one resource. Rules that need the whole
     /// schema (an unknown list key, a default of the wrong type) are what `SchemaLint` finds in the result.
     ///
-    /// `isDescribed` false leaves out what only documents tell (descriptions, titles, examples), which is most of a schema's text.
+    /// `isDescribed` false leaves out what only documents tell (descriptions, examples, CEL rules as text), which is most of a schema.
     package convenience init(
         customResourceDefinition definition: Node, version name: String, builtIn: Graph = .builtIn, isDescribed: Bool = true
     ) throws(SchemaError) {

@@ -35,13 +35,14 @@ import Tree
     }
 
     @Test func whatOnlyDocumentsTellCanBeLeftOut() throws {
-        let field: Node = ["type": "string", "maxLength": 5, "description": "how it looks", "title": "Colour"]
+        let field: Node = ["type": "string", "maxLength": 5, "description": "how it looks", "title": "Colour", "x-kubernetes-validations": [["rule": "self != ''"]]]
         let whole = definition(["type": "object", "description": "a thing", "properties": ["spec": ["type": "object", "properties": ["colour": field]]]])
         for isDescribed in [true, false] {
             let graph = try Graph(customResourceDefinition: whole, version: "v1", isDescribed: isDescribed)
             let rules = graph.allRules.filter { $0.bounds.maxLength == 5 }
             #expect(rules.count == 1)
             #expect(rules.allSatisfy { $0.description.isEmpty != isDescribed && ($0.written.documents == nil) != isDescribed })
+            #expect(rules.allSatisfy { ($0.written.validations == nil) != isDescribed })
             #expect(graph.allRules.contains { $0.description == "a thing" } == isDescribed)
         }
     }

@@ -1,4 +1,3 @@
-import Core
 import Machinery
 import Schema
 import Synchronization
