@@ -86,7 +86,11 @@ package final class InProcessClient: ClusterClient {
         do {
             let served = try served(resource)
             let selection = try Selection(labels: options.labelSelector ?? "", fields: options.fieldSelector ?? "", served)
-            let queue = InProcessWatch(selection: selection) { [self] (record) async throws(APIError) in try await node(record, served) }
+            // As it is served when the event is read: a watch goes on for longer than a definition stays as it is.
+            let queue = InProcessWatch(selection: selection) { [self] (record) async throws(APIError) in
+                guard let served = catalog.resource(resource) else { return try record.node() }
+                return try await node(record, served)
+            }
             let interest = WatchInterest(served.collection, namespace: options.namespace, name: nil)
             do throws(StoreError) { queue.attach(try store.watch(interest, after: resourceVersion, limit: 100_000, sink: queue)) } catch {
                 throw error.apiError(served, name: "")

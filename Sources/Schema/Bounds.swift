@@ -38,7 +38,7 @@ package struct Bounds: Sendable, Equatable, Emptiable {
 package struct WrittenRules: Sendable, Equatable, Emptiable {
     /// `oneOf`, `anyOf`, `allOf` and `not`.
     package var logic: Node?
-    /// `x-kubernetes-validations`.
+    /// `x-kubernetes-validations`, for documents only: what runs is compiled from the definition.
     package var validations: Node?
     /// Facts for documents only: `title`, `externalDocs`, `example`.
     package var documents: Node?

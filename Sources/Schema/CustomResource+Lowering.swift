@@ -106,10 +106,12 @@ extension CustomResourceLowering {
         rules.format = schema["format"].string ?? ""
         rules.pattern = schema["pattern"].string ?? ""
         rules.bounds = Bounds(schema)
-        rules.description = schema["description"].string ?? ""
-        if schema.has("x-kubernetes-validations") { rules.written.validations = schema["x-kubernetes-validations"] }
         rules.written.logic = only(["allOf", "anyOf", "oneOf", "not"], of: schema, and: requiredWithoutProperty(schema))
-        rules.written.documents = only(["title", "externalDocs", "example"], of: schema, and: [])
+        if isDescribed {
+            rules.description = schema["description"].string ?? ""
+            if schema.has("x-kubernetes-validations") { rules.written.validations = schema["x-kubernetes-validations"] }
+            rules.written.documents = only(["title", "externalDocs", "example"], of: schema, and: [])
+        }
         try merging(schema, path, &rules)
         return rules
     }

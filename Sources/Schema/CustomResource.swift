@@ -8,12 +8,16 @@ extension Graph {
     ///
     /// Its names, scope, columns, subresources and selectable fields are the graph's one resource. Rules that need the whole
     /// schema (an unknown list key, a default of the wrong type) are what `SchemaLint` finds in the result.
-    package convenience init(customResourceDefinition definition: Node, version name: String, builtIn: Graph = .builtIn) throws(SchemaError) {
+    ///
+    /// `isDescribed` false leaves out what only documents tell (descriptions, examples, CEL rules as text), which is most of a schema.
+    package convenience init(
+        customResourceDefinition definition: Node, version name: String, builtIn: Graph = .builtIn, isDescribed: Bool = true
+    ) throws(SchemaError) {
         let versions = definition["spec"]["versions"].list
         guard let index = versions.firstIndex(where: { $0["name"].string == name }) else {
             throw SchemaError(place: "spec.versions", message: "no version \"\(name)\"")
         }
-        var lowering = CustomResourceLowering(builtIn: builtIn, group: definition["spec"]["group"].string ?? "", version: name)
+        var lowering = CustomResourceLowering(builtIn: builtIn, group: definition["spec"]["group"].string ?? "", version: name, isDescribed: isDescribed)
         let schema = versions[index]["schema"]["openAPIV3Schema"]
         try lowering.lower(
             schema, names: CustomResourceNames(definition["spec"]), version: versions[index], path: "spec.versions[\(index)].schema.openAPIV3Schema")
@@ -48,14 +52,16 @@ struct CustomResourceLowering {
     let builtIn: Graph
     let group: String
     let version: String
+    let isDescribed: Bool
     var builder = GraphBuilder()
     /// Deeper schemas are refused: they come from clients.
     static let deepest = 100
 
-    init(builtIn: Graph, group: String, version: String) {
+    init(builtIn: Graph, group: String, version: String, isDescribed: Bool) {
         self.builtIn = builtIn
         self.group = group
         self.version = version
+        self.isDescribed = isDescribed
     }
 
     /// As upstream names definitions: `example.com` in `v1` is `com.example.v1`.

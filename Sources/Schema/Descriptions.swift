@@ -49,6 +49,13 @@ package struct Descriptions {
 
     private func block(_ message: Message) -> Block? { types[message.name] ?? types[String(message.typeName)] }
 
+    /// Of all the words only those on fields of these names, whatever the type.
+    package func general(_ names: [String]) -> Descriptions {
+        var out = Descriptions(text: "")
+        out.general = general.filter { names.contains($0.key) }
+        return out
+    }
+
     /// How many of a graph's fields have a line, and how many fields there are.
     package func coverage(of graph: Graph) -> (described: Int, fields: Int) {
         var (described, count) = (0, 0)

@@ -18,7 +18,8 @@ struct GraphBuilder {
     var messageIndex: [String: MessageID] = [:]
     var elements: [Element] = []
     private var elementIndex: [Element: ElementID] = [:]
-    var rules: [Rules] = [.none]
+    private(set) var rules: [Rules] = [.none]
+    private var rulesIndex: [RulesKey: RulesID] = [:]
     var kinds: [(gvk: GroupVersionKind, message: MessageID)] = []
     /// Kinds that every registered version has (`DeleteOptions`).
     var everywhere: [String: MessageID] = [:]
@@ -51,11 +52,38 @@ struct GraphBuilder {
         drafts[Int(id.raw)].fields[index] = fields[index].with(flags: fields[index].flags.union(.status))
     }
 
-    /// Keeps rules; those that say nothing are `.none`.
+    /// Keeps rules, equal ones once; those that say nothing are `.none`.
     mutating func add(_ rule: Rules) -> RulesID {
         if rule == .none { return .none }
+        let key = RulesKey(rule)
+        if let id = rulesIndex[key] { return id }
+        let id = RulesID(rules.count)
         rules.append(rule)
-        return RulesID(rules.count - 1)
+        rulesIndex[key] = id
+        return id
+    }
+}
+
+/// Rules by all that they say. Values are compared as they are written: 1 and 1.0 are equal, but documents tell which of them it was.
+private struct RulesKey: Hashable {
+    private let rules: Rules
+    private let values: String
+
+    init(_ rules: Rules) {
+        self.rules = rules
+        let written = [rules.written.logic, rules.written.validations, rules.written.documents]
+        let values = [rules.defaultValue] + rules.enumValues + rules.pathDefaults.map(\.value) + written
+        self.values = values.map { $0?.jsonText ?? "" }.joined(separator: "\n")
+    }
+
+    /// What tells most rules apart; the rest is for `==`.
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(values)
+        hasher.combine(rules.pattern)
+        hasher.combine(rules.format)
+        hasher.combine(rules.description)
+        hasher.combine(rules.bounds.maxLength)
+        hasher.combine(rules.bounds.maximum)
     }
 }
 

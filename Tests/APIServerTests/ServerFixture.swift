@@ -10,6 +10,7 @@ import Tree
 struct ServerFixture {
     let store: Store
     let server: HTTPServer
+    let catalog: ResourceCatalog
     let client = HTTPClient()
     let inside: InProcessClient
     /// Vouches for the certificate that the server shows to those it aggregates.
@@ -26,6 +27,7 @@ struct ServerFixture {
     init(audit: AuditLog? = nil, authenticators: AuthenticatorChain? = nil, selection: AdmissionSelection = AdmissionSelection(), customMetrics: Bool = false) async throws {
         store = try Store(.memory)
         let catalog = ResourceCatalog(graph: Graph.builtIn)
+        self.catalog = catalog
         let conversion = BuiltInConversion()
         let authorizer = RBACAuthorizer(store: store)
         let services = ServiceAllocation(cidr: "10.96.0.0/24", store: store)

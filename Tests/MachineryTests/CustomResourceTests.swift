@@ -87,6 +87,28 @@ struct CustomResourceTests {
         #expect(throws: APIError.self) { try BodyDecoder(Canonical(graph, .custom)).decode(Array(bad.utf8), .yaml, as: kind, .warn) }
     }
 
+    @Test(arguments: [OpenAPI.Version.v2, .v3])
+    func aPartAndWhatItSharesAreTheWholeDocument(_ version: OpenAPI.Version) throws {
+        let emitter = OpenAPIEmitter(.builtIn)
+        let resource = try #require(graph.resources.first)
+        let part = emitter.part(version, of: resource, in: graph)
+        let shared = emitter.shared(version, of: resource, in: graph).filter { part.shared.contains($0.key) }
+        #expect(Set(shared.map(\.key)) == part.shared)
+        let definitions = Node.map(Fields((part.definitions.map { ($0.key, $0.value) } + shared.map { ($0.key, $0.value) })))
+        if version == .v3 {
+            let whole = emitter.v3("apis/example.com/v1", [], besides: [(graph, [resource])])
+            #expect(whole["paths"] == .map(part.paths) && whole["components"]["schemas"] == definitions)
+        } else {
+            let whole = emitter.v2([], besides: [(graph, [resource])])
+            for (path, item) in part.paths { #expect(whole["paths"][path] == item, "\(path)") }
+            #expect(whole["paths"].fields.filter { $0.key.hasPrefix("/apis/example.com/v1/") }.count == part.paths.count)
+            for (name, parameter) in part.parameters { #expect(whole["parameters"][name] == parameter, "\(name)") }
+            for (name, value) in definitions.fields { #expect(whole["definitions"][name] == value, "\(name)") }
+        }
+        let names = OpenAPIEmitter.names(of: resource, in: graph)
+        #expect(names.paths == Set(part.paths.keys) && names.definitions == Set(part.definitions.keys))
+    }
+
     @Test func documentsDescribeIt() {
         let document = OpenAPIEmitter(.builtIn).v3("apis/example.com/v1", [], besides: [(graph, graph.resources)])
         let spec = document["components"]["schemas"].fields.first { $0.key.hasSuffix("Boat") }?.value["properties"]["spec"] ?? .null

@@ -23,6 +23,30 @@ import Tree
         return (graph, id)
     }
 
+    @Test func equalRulesAreKeptOnceAndValuesStayAsTheyAreWritten() throws {
+        let text = "{\"type\":\"string\",\"maxLength\":5,\"pattern\":\"^[a-z]+$\"}"
+        let number = { (value: String) in "{\"type\":\"number\",\"default\":\(value)}" }
+        let (graph, spec) = try lower(try Node(json: """
+            {"type":"object","properties":{"a":\(text),"b":\(text),"one":\(number("1")),"uno":\(number("1")),"float":\(number("1.0"))}}
+            """))
+        func id(_ name: String) throws -> RulesID { try #require(graph.field(name, in: spec)).rulesID }
+        #expect(try id("a") == id("b") && id("one") == id("uno") && id("a") != .none)
+        #expect(try graph[id("one")].defaultValue?.jsonText == "1" && graph[id("float")].defaultValue?.jsonText != "1")
+    }
+
+    @Test func whatOnlyDocumentsTellCanBeLeftOut() throws {
+        let field: Node = ["type": "string", "maxLength": 5, "description": "how it looks", "title": "Colour", "x-kubernetes-validations": [["rule": "self != ''"]]]
+        let whole = definition(["type": "object", "description": "a thing", "properties": ["spec": ["type": "object", "properties": ["colour": field]]]])
+        for isDescribed in [true, false] {
+            let graph = try Graph(customResourceDefinition: whole, version: "v1", isDescribed: isDescribed)
+            let rules = graph.allRules.filter { $0.bounds.maxLength == 5 }
+            #expect(rules.count == 1)
+            #expect(rules.allSatisfy { $0.description.isEmpty != isDescribed && ($0.written.documents == nil) != isDescribed })
+            #expect(rules.allSatisfy { ($0.written.validations == nil) != isDescribed })
+            #expect(graph.allRules.contains { $0.description == "a thing" } == isDescribed)
+        }
+    }
+
     @Test func everyKindOfValueFindsItsShape() throws {
         let (graph, spec) = try lower([
             "type": "object", "required": ["size"],

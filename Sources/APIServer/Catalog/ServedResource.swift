@@ -1,5 +1,6 @@
 package import Machinery
 package import Schema
+import Synchronization
 import Tree
 
 /// A resource as this server serves it in one version: what discovery says of it, and where its objects are kept.
@@ -19,6 +20,10 @@ package final class ServedResource: Sendable {
     package let converter: (any CustomConverter)?
     /// The CEL rules of a custom resource; nil where its schema has none.
     package let rules: CustomRules?
+    /// Where the definition of a custom resource is read again, for what is not kept of it.
+    package let definition: StoredDefinition?
+    /// What documents tell of a custom resource, made when somebody asks for them.
+    let pieces = Mutex<[OpenAPIPiece.Form: OpenAPIPiece]>([:])
     /// What a version that is not stored loses and gains by being stored in another; nil for all others.
     package let storageSchema: CustomVersion?
     /// What is said with every answer about a version on its way out.
@@ -30,7 +35,7 @@ package final class ServedResource: Sendable {
     /// `storageAPIVersion` is the form that the store keeps the collection in.
     package init(
         _ resource: Schema.Resource, canonical: Canonical, collection: String, storageAPIVersion: String, selectableFields: [SelectableField], isCustom: Bool = false,
-        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil, storageSchema: CustomVersion? = nil,
+        converter: (any CustomConverter)? = nil, rules: CustomRules? = nil, definition: StoredDefinition? = nil, storageSchema: CustomVersion? = nil,
         deprecation: String? = nil
     ) {
         self.storageSchema = storageSchema
@@ -42,6 +47,7 @@ package final class ServedResource: Sendable {
         self.selectableFields = selectableFields
         self.isCustom = isCustom
         self.rules = rules
+        self.definition = definition
         self.collection = collection
         self.storageAPIVersion = storageAPIVersion
         head = ServedResource.head(kind: resource.kind, apiVersion: resource.gvk.apiVersion)

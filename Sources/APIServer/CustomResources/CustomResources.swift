@@ -19,9 +19,21 @@ package final class CustomResources: Sendable {
     private let catalog: ResourceCatalog
     private let client: any ClusterClient
     private let webhooks: WebhookClient
+    /// What the catalog has of each definition, by its name: the uid and the generation that it was made from.
+    private let registered = Mutex<[String: Registration]>([:])
     /// The definitions whose instances are being deleted, by uid.
     private let cleaning = Mutex<Set<String>>([])
     private let log = Logger(label: "customresources")
+
+    private struct Registration: Equatable {
+        let uid: String
+        let generation: Int64?
+
+        init(_ definition: Node) {
+            uid = definition.uid
+            generation = definition["metadata"]["generation"].int
+        }
+    }
 
     package init(store: Store, catalog: ResourceCatalog, client: any ClusterClient, webhooks: WebhookClient) {
         self.webhooks = webhooks
@@ -152,32 +164,40 @@ package final class CustomResources: Sendable {
 
     // MARK: - The catalog
 
+    /// A change of the status alone, as each definition has two soon after its creation, leaves the resources as they are.
     private func register(_ definition: Node) throws(SchemaError) {
+        let registration = Registration(definition)
+        if registration.generation != nil, registered.withLock({ $0[definition.name] == registration }) { return }
+        try replace(definition)
+        registered.withLock { $0[definition.name] = registration }
+    }
+
+    private func replace(_ definition: Node) throws(SchemaError) {
         let spec = definition["spec"]
         let group = spec["group"].string ?? ""
         let plural = spec["names"]["plural"].string ?? ""
         let storage = spec["versions"].list.first { $0["storage"].bool == true }?["name"].string ?? ""
         let conversion = spec["conversion"]
         let converter = conversion["strategy"].string == "Webhook" ? WebhookConverter(conversion["webhook"], client: webhooks) : nil
-        let stored = try Graph(customResourceDefinition: definition, version: storage)
+        let stored = try Graph(customResourceDefinition: definition, version: storage, isDescribed: false)
         let schema = stored.resources.first.map { CustomVersion(canonical: Canonical(stored, .custom), message: $0.message) }
         var served: [ServedResource] = []
         for version in spec["versions"].list where version["served"].bool == true {
             let isStored = version["name"].string == storage
-            let graph = isStored ? stored : try Graph(customResourceDefinition: definition, version: version["name"].string ?? "")
+            let name = version["name"].string ?? ""
+            let graph = isStored ? stored : try Graph(customResourceDefinition: definition, version: name, isDescribed: false)
+            let definition = StoredDefinition(store, name: definition.name, version: name)
             guard let resource = graph.resources.first else { continue }
             let fields = resource.selectableFields.map { path in
                 let name = path.hasPrefix(".") ? String(path.dropFirst()) : path
                 return SelectableField(name)
             }
-            converter?.learn("\(group)/\(version["name"].string ?? "")", CustomVersion(canonical: Canonical(graph, .custom), message: resource.message))
+            converter?.learn("\(group)/\(name)", CustomVersion(canonical: Canonical(graph, .custom), message: resource.message))
             served.append(
                 ServedResource(
                     resource, canonical: Canonical(graph, .custom), collection: "\(group)/\(plural)", storageAPIVersion: "\(group)/\(storage)",
                     selectableFields: fields, isCustom: true, converter: converter,
-                    rules: CustomRules(version["schema"]["openAPIV3Schema"]) { [store, name = definition.name, version = version["name"]] in
-                        CustomResources.schema(of: version, named: name, in: store)
-                    },
+                    rules: CustomRules(version["schema"]["openAPIV3Schema"]) { definition.schema }, definition: definition,
                     storageSchema: isStored ? nil : schema, deprecation: Self.deprecation(version, spec)))
         }
         catalog.replaceCustom(plural: plural, group: group, with: served)
@@ -193,12 +213,8 @@ package final class CustomResources: Sendable {
         return "\(group)/\(name) \(kind) is deprecated" + (newer.map { "; use \(group)/\($0) \(kind)" } ?? "")
     }
 
-    private static func schema(of version: Node, named name: String, in store: Store) -> Node {
-        let definition = try? store.get(Key(collection, namespace: "", name: name))?.node()
-        return definition?["spec"]["versions"].list.first { $0["name"] == version }?["schema"]["openAPIV3Schema"] ?? .null
-    }
-
     private func unregister(_ definition: Node) {
+        registered.withLock { $0[definition.name] = nil }
         catalog.replaceCustom(plural: definition["spec"]["names"]["plural"].string ?? "", group: definition["spec"]["group"].string ?? "", with: [])
     }
 

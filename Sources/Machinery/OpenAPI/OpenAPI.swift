@@ -28,19 +28,37 @@ package struct OpenAPI: Sendable {
 
     /// The definitions of these messages and scalars, and of all that they refer to, by name.
     package func definitions(of roots: some Sequence<MessageID>, _ scalars: Set<Scalar> = []) -> Node {
+        let (messages, scalars) = reached(from: roots, scalars)
         var out: [String: Node] = [:]
+        for id in messages where !graph[id].isAnonymous { out[graph[id].openAPIName] = definition(of: id) }
+        for scalar in scalars { if let name = scalar.openAPI.definition { out[name] = definition(of: scalar) } }
+        return .map(Fields(unique: out.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) }))
+    }
+
+    /// The same apart: the definitions that are of this graph alone, and the names of those that all graphs have.
+    func ownDefinitions(of roots: some Sequence<MessageID>) -> (own: Fields, shared: Set<String>) {
+        let (messages, scalars) = reached(from: roots, [])
+        var own: [String: Node] = [:]
+        var shared = Set(scalars.compactMap(\.openAPI.definition))
+        for id in messages where !graph[id].isAnonymous {
+            if isOurs(graph[id]) { shared.insert(graph[id].openAPIName) } else { own[graph[id].openAPIName] = definition(of: id) }
+        }
+        return (Fields(unique: own.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) }), shared)
+    }
+
+    private func reached(from roots: some Sequence<MessageID>, _ scalars: Set<Scalar>) -> (messages: [MessageID], scalars: Set<Scalar>) {
+        var messages: [MessageID] = []
         var scalars = scalars
         var pending = Array(roots)
         var seen = Set(pending)
         while let id = pending.popLast() {
-            if !graph[id].openAPIPrefix.isEmpty { out[graph[id].openAPIName] = definition(of: id) }
+            messages.append(id)
             // Scalars of custom resources are described where they are.
             var own: Set<Scalar> = []
             for field in graph.fields(of: id) { visit(field.shape, &pending, &seen, &own) }
             if isOurs(graph[id]) { scalars.formUnion(own) }
         }
-        for scalar in scalars { if let name = scalar.openAPI.definition { out[name] = definition(of: scalar) } }
-        return .map(Fields(unique: out.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value) }))
+        return (messages, scalars)
     }
 
     private func visit(_ shape: Shape, _ pending: inout [MessageID], _ seen: inout Set<MessageID>, _ scalars: inout Set<Scalar>) {

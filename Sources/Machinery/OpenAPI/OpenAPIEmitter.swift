@@ -52,9 +52,17 @@ package struct OpenAPIEmitter: Sendable {
         for (graph, resources) in [(graph, here)] + others { parts.add(resources, of: graph) }
         var components: Node = ["securitySchemes": OpenAPIEmitter.scheme]
         if !parts.definitions.isEmpty { components["schemas"] = .map(parts.definitions.sorted()) }
-        let paths = parts.sortedPaths.map { Fields.Entry(key: $0.0, value: $0.1) }
-        return [
-            "openapi": "3.0.0", "info": ["title": "Kubernetes", "version": .string(gitVersion)], "paths": .map(Fields(unique: paths)), "components": components,
+        var out = v3Frame
+        out["paths"] = .map(Fields(unique: parts.sortedPaths.map { Fields.Entry(key: $0.0, value: $0.1) }))
+        out["components"] = components
+        return out
+    }
+
+    /// A document of version 3 that tells of nothing.
+    package var v3Frame: Node {
+        [
+            "openapi": "3.0.0", "info": ["title": "Kubernetes", "version": .string(gitVersion)], "paths": [:],
+            "components": ["securitySchemes": OpenAPIEmitter.scheme, "schemas": [:]],
         ]
     }
 
@@ -94,17 +102,9 @@ private struct Parts {
         guard !routes.isEmpty else { return }
         let openAPI = openAPI(graph)
         paths += openAPI.paths(routes)
-        var own: [MessageID] = []
-        var shared: [MessageID] = []
-        for schema in routes.flatMap({ [$0.body, $0.answer].compactMap { $0 } }) {
-            switch schema {
-            case .text: break
-            case .own(let id): own.append(id)
-            case .shared(let name): if let id = Graph.builtIn.message(named: name) { shared.append(id) }
-            }
-        }
-        add(openAPI.definitions(of: own))
-        add(self.openAPI(.builtIn).definitions(of: shared))
+        let schemas = OpenAPIRoute.schemas(routes)
+        add(openAPI.definitions(of: schemas.own))
+        add(self.openAPI(.builtIn).definitions(of: schemas.shared))
     }
 
     private mutating func add(_ found: Node) {

@@ -39,6 +39,20 @@ struct OpenAPIRoute: Sendable {
     var codes = ["200"]
     var answer = Schema.text
 
+    /// What the bodies and answers of routes are: messages of their graph, and of the built-in one.
+    static func schemas(_ routes: [OpenAPIRoute]) -> (own: [MessageID], shared: [MessageID]) {
+        var own: [MessageID] = []
+        var shared: [MessageID] = []
+        for schema in routes.flatMap({ [$0.body, $0.answer].compactMap { $0 } }) {
+            switch schema {
+            case .text: break
+            case .own(let id): own.append(id)
+            case .shared(let name): if let id = Graph.builtIn.message(named: name) { shared.append(id) }
+            }
+        }
+        return (own, shared)
+    }
+
     /// Letters and digits of a name, each part after the first (or the first too) beginning with a capital.
     static func identifier(_ text: some StringProtocol, isCapitalized: Bool = true) -> String {
         var out = ""
