@@ -76,6 +76,13 @@ package final class APIServer: HTTPHandler {
         parts.metrics?.began(labels)
         defer { parts.metrics?.ended(labels, code: exchange.status, after: .now - began) }
         var request = APIRequest(exchange: exchange, info: info, query: query, user: .anonymous, auditID: auditID)
+        if info.isCut {
+            let text = "Internal Server Error: \(FieldError.quoted(info.path)): failed to create RequestInfo: unable to determine kind and namespace from url, \(info.path)\n"
+            var headers = HTTPHeaders()
+            headers.append("content-type", "text/plain; charset=utf-8")
+            headers.append("x-content-type-options", "nosniff")
+            return request.answer(status: 500, headers: headers, body: Array(text.utf8))
+        }
         var trail: AuditTrail?
         defer { trail?.completed(exchange.status, isLongRunning: labels.isLong) }
         do {
@@ -83,7 +90,8 @@ package final class APIServer: HTTPHandler {
             trail = self.trail(request, asking)
             trail?.received(isLongRunning: labels.isLong, exchange)
             request = APIRequest(exchange: exchange, info: info, query: query, user: asking, auditID: auditID, flow: nil, audit: trail)
-            let user = try impersonated(asking, http, trail)
+            let user: UserInfo
+            do throws(APIError) { user = try impersonated(asking, http, trail) } catch { return respond(request, error, isSniffed: error.code != 400) }
             let flow = parts.flowControl?.match(user, info)
             request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow, audit: trail)
             // Sessions and logs are not counted, watches only until what is there has been sent.
@@ -160,12 +168,27 @@ package final class APIServer: HTTPHandler {
         return APIError(code: 403, reason: "Forbidden", message: "forbidden: \(asked.refusal)", details: .init())
     }
 
+    /// What goes with a user cannot be asked for without one.
+    private static func checkNobody(_ http: HTTPRequest) throws(APIError) {
+        let prefix = "impersonate-extra-"
+        let groups = http.headers.values("impersonate-group").map(FieldError.quoted)
+        let uid = http.headers["impersonate-uid"] ?? ""
+        var extra: [String: [String]] = [:]
+        for field in http.headers.fields where field.name.lowercased().hasPrefix(prefix) {
+            extra[PercentEncoding.decode(String(field.name.lowercased().dropFirst(prefix.count))), default: []].append(FieldError.quoted(field.value))
+        }
+        if groups.isEmpty, uid.isEmpty, extra.isEmpty { return }
+        func list(_ items: [String]) -> String { "[]string" + (items.isEmpty ? "(nil)" : "{\(items.joined(separator: ", "))}") }
+        let pairs = extra.sorted { $0.key < $1.key }.map { "\(FieldError.quoted($0.key)):\(list($0.value))" }
+        let shown = "map[string][]string" + (pairs.isEmpty ? "(nil)" : "{\(pairs.joined(separator: ", "))}")
+        throw APIError.badRequest(
+            "requested &user.DefaultInfo{Name:\"\", UID:\(FieldError.quoted(uid)), Groups:\(list(groups)), Extra:\(shown)} without impersonating a user name")
+    }
+
     /// `Impersonate-User` and its companions: allowed to whom RBAC grants the verb `impersonate`.
     private func impersonated(_ user: UserInfo, _ http: HTTPRequest, _ trail: AuditTrail?) throws(APIError) -> UserInfo {
         guard let name = http.headers["impersonate-user"], !name.isEmpty else {
-            if http.headers.contains("impersonate-group") || http.headers.contains("impersonate-uid") {
-                throw APIError.badRequest("requested [{Group  }] without impersonating a user")
-            }
+            try APIServer.checkNobody(http)
             return user
         }
         var target = UserInfo(name: name, groups: http.headers.values("impersonate-group"))
