@@ -186,6 +186,8 @@ extension Canonical {
         }
 
         private mutating func note(_ collection: Node) {
+            // Selectors are shown as JSON has them, without what is empty.
+            if let id = structs.last, graph[id].name.hasPrefix("meta/v1.LabelSelector") { return }
             if empties.count < Canonical.maxUnknown { empties.append(EmptyCollection(place: NodePath(path), value: collection)) }
         }
 

@@ -31,7 +31,10 @@ package struct DeclarationOrder {
                 rest.append((key, value))
                 continue
             }
-            known.append((declared.map { $0[key] ?? .max } ?? index, key, arranged(value, graph.fields[index].shape, graph)))
+            let field = graph.fields[index]
+            // What says which kind an object is of has no number and comes first.
+            let place = field.tag == 0 && key == "kind" ? -2 : field.tag == 0 && key == "apiVersion" ? -1 : declared.map { $0[key] ?? .max } ?? index
+            known.append((place, key, arranged(value, field.shape, graph)))
         }
         known.sort { $0.place < $1.place }
         var out = Fields()

@@ -48,7 +48,9 @@ package struct ObjectChecks: Sendable {
     func validate(
         _ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy, empties: [EmptyCollection] = [], warn: (String) -> Void = { _ in }
     ) throws(APIError) {
-        let object = empties.isEmpty ? object : object.having(empties)
+        var object = empties.isEmpty ? object : object.having(empties)
+        // What is new has no version, whatever it says.
+        if object.revision != 0 { object["metadata"].remove("resourceVersion") }
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         if !resource.isCustom, !Self.looseGroups.contains(resource.group) { errors += ObjectMeta.finalizerErrors(object["metadata"]) }
         errors += content(object, old: nil, resource, strategy, warn)
