@@ -33,14 +33,16 @@ extension APIServer {
         }
         if !info.subresource.isEmpty {
             guard let subresource = resource.resource.subresource(info.subresource) else { throw APIError.pathNotFound }
-            guard info.verb != "delete" || subresource.verbs.contains("delete") else { throw APIError.methodNotAllowed }
+            guard subresource.verbs.contains(info.verb) || !APIServer.plainVerbs.contains(info.verb) else { throw APIError.methodNotAllowed }
             if let handler = parts.subresources["\(resource.collection)/\(info.subresource)"] ?? parts.subresources["*/\(info.subresource)"] {
                 return try await handler.handle(request, resource, self)
             }
         }
         // Only what is passed on to somebody else takes other methods.
         guard !["HEAD", "OPTIONS"].contains(request.http.method) else { throw APIError.methodNotAllowed }
-        if let words = resource.deprecation ?? APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
+        // A patch that nobody can read is not even looked at.
+        let isReadable = info.verb != "patch" || PatchVerb.accepted(!resource.isCustom).contains(RequestBody.mediaType(request))
+        if isReadable, let words = resource.deprecation ?? APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
             request.warn(words)
             request.audit?.annotate("k8s.io/deprecated", "true")
         }
@@ -59,6 +61,9 @@ extension APIServer {
         default: throw APIError.methodNotAllowed
         }
     }
+
+    /// Those that a subresource has or has not.
+    private static let plainVerbs: Set<String> = ["get", "create", "update", "patch", "delete"]
 
     /// What upstream's servers say with every answer about a resource on its way out.
     private static let deprecations = [
@@ -124,10 +129,17 @@ extension APIServer {
     }
 
     /// Reads and decodes the body as an object of the resource, with defaults.
-    func decodeBody(_ request: APIRequest, _ resource: ServedResource, _ context: WriteContext) async throws(APIError) -> Node {
-        var object = try await RequestBody.object(
+    func decodeBody(_ request: APIRequest, _ resource: ServedResource, _ context: inout WriteContext) async throws(APIError) -> Node {
+        let body = try await RequestBody.decoded(
             request, resource.canonical, resource.resource.gvk, context.options.fieldValidation, allowsProtobuf: !resource.isCustom)
-        parts.writer.checks.setDefaults(&object, resource)
+        var object = body.object
+        context.empties = body.empties
+        context.isUnlabelled = object["metadata"]["labels"].isEmpty
+        if body.empties.isEmpty {
+            parts.writer.checks.setDefaults(&object, resource)
+        } else {
+            parts.writer.checks.complete(&object, resource, body.empties)
+        }
         request.audit?.requestObject(object)
         return object
     }
@@ -135,8 +147,8 @@ extension APIServer {
     private func create(_ request: APIRequest, _ resource: ServedResource) async throws(APIError) {
         guard request.info.name.isEmpty else { throw APIError.methodNotAllowed }
         let rendering = try rendering(request, resource)
-        let context = try context(request)
-        let object = try await decodeBody(request, resource, context)
+        var context = try context(request)
+        let object = try await decodeBody(request, resource, &context)
         if resource.isNamespaced, request.info.namespace.isEmpty { throw APIError.badRequest("an empty namespace may not be set during creation") }
         let written = try await parts.writer.create(resource, namespace: namespace(request, resource), object, context)
         try await respond(request, written, rendering)
@@ -146,7 +158,7 @@ extension APIServer {
         let rendering = try rendering(request, resource)
         var context = try context(request)
         context.isReplacement = true
-        var decoded = try await decodeBody(request, resource, context)
+        var decoded = try await decodeBody(request, resource, &context)
         let info = request.info
         if decoded.name.isEmpty {
             throw APIError.badRequest("name must be provided")
@@ -183,7 +195,7 @@ extension APIServer {
             var patched = try patch.apply(to: current, graph: resource.graph, as: resource.resource.message, resource)
             let found = GroupVersionKind(apiVersion: patched.apiVersion, kind: patched.kind)
             if found != resource.resource.gvk, found.map({ resource.graph.message(of: $0) == nil }) ?? true {
-                throw patch.refusal(patched, of: current, BodyDecoder.unregistered(patched.apiVersion, patched.kind, in: resource.group))
+                throw patch.refusal(patched, of: current, as: resource.resource.message, in: resource.graph, BodyDecoder.unregistered(patched.apiVersion, patched.kind, in: resource.group))
             }
             guard patched.name == info.name else {
                 throw APIError.badRequest("the name of the object (\(patched.name)) does not match the name on the URL (\(info.name))")
@@ -193,7 +205,7 @@ extension APIServer {
             do throws(APIError) { object = try writer.checks.decode(patched, resource, context.options, besides: patch.duplicates, warn: context.warn) } catch {
                 // The same finding, as upstream words it for patches.
                 let parts = error.message.split(separator: "cannot be handled as a \(resource.kind): ", maxSplits: 1)
-                throw parts.count == 2 ? patch.refusal(patched, of: current, String(parts[1])) : error
+                throw parts.count == 2 ? patch.refusal(patched, of: current, as: resource.resource.message, in: resource.graph, String(parts[1])) : error
             }
             object["kind"] = .string(resource.kind)
             object["apiVersion"] = .string(resource.resource.gvk.apiVersion)
@@ -221,6 +233,7 @@ extension APIServer {
         if (request.first("fieldManager") ?? "").isEmpty { throw WriteOptions.invalid(.required("fieldManager", "is required for apply patch")) }
         var context = context
         context.isApply = true
+        context.isUnlabelled = configuration["metadata"]["labels"].isEmpty
         let info = request.info
         let namespace = namespace(request, resource)
         let verb = try ApplyVerb(configuration, resource, subresource: info.subresource, namespace: namespace, name: info.name, parts.writer, context)

@@ -76,6 +76,13 @@ package final class APIServer: HTTPHandler {
         parts.metrics?.began(labels)
         defer { parts.metrics?.ended(labels, code: exchange.status, after: .now - began) }
         var request = APIRequest(exchange: exchange, info: info, query: query, user: .anonymous, auditID: auditID)
+        if info.isCut {
+            let text = "Internal Server Error: \(FieldError.quoted(info.path)): failed to create RequestInfo: unable to determine kind and namespace from url, \(info.path)\n"
+            var headers = HTTPHeaders()
+            headers.append("content-type", "text/plain; charset=utf-8")
+            headers.append("x-content-type-options", "nosniff")
+            return request.answer(status: 500, headers: headers, body: Array(text.utf8))
+        }
         var trail: AuditTrail?
         defer { trail?.completed(exchange.status, isLongRunning: labels.isLong) }
         do {
@@ -83,7 +90,8 @@ package final class APIServer: HTTPHandler {
             trail = self.trail(request, asking)
             trail?.received(isLongRunning: labels.isLong, exchange)
             request = APIRequest(exchange: exchange, info: info, query: query, user: asking, auditID: auditID, flow: nil, audit: trail)
-            let user = try impersonated(asking, info, http, trail)
+            let user: UserInfo
+            do throws(APIError) { user = try impersonated(asking, info, http, trail) } catch { return respond(request, error, isSniffed: error.code != 400) }
             let flow = parts.flowControl?.match(user, info)
             request = APIRequest(exchange: exchange, info: info, query: query, user: user, auditID: auditID, flow: flow, audit: trail)
             // Sessions and logs are not counted, watches only until what is there has been sent.

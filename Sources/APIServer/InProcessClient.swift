@@ -105,7 +105,9 @@ package final class InProcessClient: ClusterClient {
 
     package func create(_ resource: GroupVersionResource, namespace: String, _ object: Node) async throws -> Node {
         let served = try served(resource)
-        return try await node(await writer.create(served, namespace: namespace, typed(object, served), context("create")), served)
+        var context = context("create")
+        context.isUnlabelled = object["metadata"]["labels"].isEmpty
+        return try await node(await writer.create(served, namespace: namespace, typed(object, served), context), served)
     }
 
     private func typed(_ object: Node, _ served: ServedResource) -> Node {

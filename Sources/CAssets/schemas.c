@@ -154,3 +154,12 @@ jangada_asset jangada_descriptions(void) {
     jangada_asset asset = {"descriptions.txt", descriptions, sizeof(descriptions)};
     return asset;
 }
+
+static const unsigned char declaration_order[] = {
+#embed "Schema/order.txt"
+};
+
+jangada_asset jangada_declaration_order(void) {
+    jangada_asset asset = {"order.txt", declaration_order, sizeof(declaration_order)};
+    return asset;
+}

@@ -69,6 +69,8 @@ package struct KindTraits: Sendable {
     package var statusKeeps: Set<String> = []
     /// Annotations that stand for a field of upstream's own: metadata alone, and rows of tables, do not show them.
     package var hiddenAnnotations: Set<String> = []
+    /// An object without labels of its own has those of its template, also such as the server adds there.
+    package var sharesTemplateLabels = false
     /// A first write cannot bring a status.
     package var dropsStatusOnCreate = true
     /// Refusals name the kind without its group.

@@ -14,6 +14,7 @@ package struct BodyDecoder: Sendable {
         package var object: Node
         /// Texts for `Warning` headers.
         package var warnings: [String]
+        package var empties: [EmptyCollection] = []
     }
 
     private let canonical: Canonical
@@ -46,10 +47,10 @@ package struct BodyDecoder: Sendable {
         if canonical.isCustom { decoded.unknown.sort { (Self.isBelowSpec($0) ? 1 : 0, $0.description) < (Self.isBelowSpec($1) ? 1 : 0, $1.description) } }
         complaints += Self.findings(unknown: decoded.unknown, duplicates: duplicates, in: node)
         switch validation {
-        case .ignore: return Body(object: decoded.node, warnings: [])
-        case .warn: return Body(object: decoded.node, warnings: complaints)
+        case .ignore: return Body(object: decoded.node, warnings: [], empties: decoded.empties)
+        case .warn: return Body(object: decoded.node, warnings: complaints, empties: decoded.empties)
         case .strict:
-            if complaints.isEmpty { return Body(object: decoded.node, warnings: []) }
+            if complaints.isEmpty { return Body(object: decoded.node, warnings: [], empties: decoded.empties) }
             throw BodyDecoder.unhandled(found, as: kind, "strict decoding error: " + complaints.joined(separator: ", "))
         }
     }
@@ -187,10 +188,10 @@ package struct BodyDecoder: Sendable {
     }
 
     private func check(_ found: GroupVersionKind, _ kind: GroupVersionKind) throws(APIError) {
-        if found == kind { return }
+        if found == kind || found.kind == kind.kind && BodyDecoder.older["\(kind.apiVersion).\(kind.kind)"] == found.apiVersion { return }
         let isRetired = BodyDecoder.retired.contains(found.apiVersion) && found.group == kind.group && found.kind == kind.kind
         let isKnown = isRetired || canonical.graph.message(of: found) != nil
-        if found.apiVersion != kind.apiVersion, isKnown {
+        if found.apiVersion != kind.apiVersion, found.kind == kind.kind, isKnown {
             throw .badRequest("the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
         }
         let why = !isKnown
@@ -198,6 +199,9 @@ package struct BodyDecoder: Sendable {
             : "converting (\(found.version).\(found.kind)) to (\(BodyDecoder.internalPackage(kind)).\(kind.kind)): unknown conversion"
         throw BodyDecoder.unhandled(found, as: kind, why)
     }
+
+    /// An older version of the same shape that an endpoint takes too.
+    private static let older = ["policy/v1.Eviction": "policy/v1beta1"]
 
     /// Versions that upstream still reads and serves no more.
     private static let retired: Set<String> = [

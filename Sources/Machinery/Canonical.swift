@@ -40,12 +40,14 @@ package final class Canonical: Sendable {
         package var node: Node
         /// Paths of fields that the schema does not know, which are pruned.
         package var unknown: [NodePath]
+        /// Lists and maps that are there and empty: their canonical form is that of absent ones.
+        package var empties: [EmptyCollection] = []
     }
 
     package func decode(_ node: Node, as id: MessageID) throws(DecodingFailure) -> Decoded {
         var walk = Walk(canonical: self)
         let result = try walk.message(node, id)
-        return Decoded(node: result, unknown: walk.unknown)
+        return Decoded(node: result, unknown: walk.unknown, empties: walk.empties)
     }
 
     /// The canonical form of what is known to be well typed, such as an object of ours.
@@ -79,7 +81,8 @@ package final class Canonical: Sendable {
         }
     }
 
-    func zero(of id: MessageID) -> Node {
+    /// Go's zero value of a type.
+    package func zero(of id: MessageID) -> Node {
         var fields = Fields()
         for index in alwaysFields[Int(id.raw)] {
             let field = graph.fields[index]
@@ -95,6 +98,7 @@ extension Canonical {
     struct Walk {
         let canonical: Canonical
         var unknown: [NodePath] = []
+        private(set) var empties: [EmptyCollection] = []
         private(set) var path: [NodePath.Step] = []
         private(set) var structs: [MessageID] = []
         private(set) var isLenient: Bool
@@ -166,14 +170,25 @@ extension Canonical {
             switch field.presence {
             case .pointer, .pointerOrNull: return result
             // Protobuf cannot tell an empty list from none, and upstream stores built-in kinds as protobuf.
-            case .always: return field.tag != 0 && !isLenient && isEmptyCollection(result, field.shape) ? .null : result
+            case .always:
+                guard field.tag != 0, !isLenient, isEmptyCollection(result, field.shape) else { return result }
+                note(result)
+                return .null
             case .omitEmpty:
                 if case .message = field.shape { return result }
-                return isZero(result, field.shape) ? nil : result
+                guard isZero(result, field.shape) else { return result }
+                if isEmptyCollection(result, field.shape) { note(result) }
+                return nil
             case .omitZero:
                 if case .message(let id) = field.shape { return result == canonical.zero(of: id) ? nil : result }
                 return isZero(result, field.shape) ? nil : result
             }
+        }
+
+        private mutating func note(_ collection: Node) {
+            // Selectors are shown as JSON has them, without what is empty.
+            if let id = structs.last, graph[id].name.hasPrefix("meta/v1.LabelSelector") { return }
+            if empties.count < Canonical.maxUnknown { empties.append(EmptyCollection(place: NodePath(path), value: collection)) }
         }
 
         private func isEmptyCollection(_ value: Node, _ shape: Shape) -> Bool {
@@ -257,6 +272,9 @@ extension Canonical {
 
         private mutating func schema(_ node: Node) throws(DecodingFailure) -> Node {
             guard let id = graph.message(named: Transcode.schemaMessage) else { return node }
+            // Upstream reads it with a decoder of its own, which passes over what it does not know.
+            let told = unknown.count
+            defer { unknown.removeLast(unknown.count - told) }
             return try message(node, id)
         }
 

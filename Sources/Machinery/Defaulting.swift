@@ -37,7 +37,7 @@ package struct Defaulting {
     }
 
     private func apply(_ field: Field, _ fields: inout Fields) {
-        if let value = graph.rules(of: field).defaultValue, isAbsent(fields[field.name], field) { fields[field.name] = value }
+        if let value = graph.rules(of: field).defaultValue, isAbsent(fields[field.name], field), !isLeftOut(value, field) { fields[field.name] = value }
         guard var value = fields[field.name] else {
             // A struct that is no pointer is always there to be defaulted.
             if case .message(let id) = field.shape, field.presence != .pointer, field.presence != .pointerOrNull {
@@ -51,6 +51,12 @@ package struct Defaulting {
         fields[field.name] = .null  // moved out while it is edited
         apply(to: &value, field.shape)
         fields[field.name] = value
+    }
+
+    /// A default that Go leaves out again: it is there for documents.
+    private func isLeftOut(_ value: Node, _ field: Field) -> Bool {
+        guard field.presence == .omitEmpty, case .scalar(let scalar) = field.shape else { return false }
+        return value.isEmpty && scalar != .quantity && scalar != .intOrString && scalar != .duration
     }
 
     /// Null means absent, unless null is a value there; "" and 0 mean absent where Go cannot tell them apart.

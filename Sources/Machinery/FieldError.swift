@@ -41,6 +41,12 @@ package struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
         return FieldError(type, rest.isEmpty || rest.hasPrefix("[") ? place + rest : "\(place).\(rest)", body)
     }
 
+    /// The same where the text names its place below `part`, which was looked at as a value of its own.
+    package func named(below part: String) -> FieldError {
+        guard field.hasPrefix(part + ".") else { return self }
+        return FieldError(type, field, body.replacing("\(field) in body", with: "\(field.dropFirst(part.utf8.count + 1)) in body"))
+    }
+
     private static func with(_ head: String, _ detail: String) -> String { detail.isEmpty ? head : "\(head): \(detail)" }
 
     package static func required(_ field: String, _ detail: String = "") -> FieldError { .init(.required, field, with("Required value", detail)) }

@@ -224,6 +224,8 @@ package enum NameFormat {
 /// How a kind's names are checked.
 package enum NameRule: String, Sendable {
     case dnsSubdomain, dnsLabel, dns1035Label, pathSegment, ipAddress, any
+    /// A subdomain, whose length upstream counts in bytes when it says so.
+    case longName
 
     /// `prefix`: the name will have a generated suffix, so a trailing dash is fine.
     package func errors(_ name: String, prefix: Bool = false) -> [String] {
@@ -231,6 +233,7 @@ package enum NameRule: String, Sendable {
         if prefix, self != .pathSegment, name.utf8.count > 1, name.hasSuffix("-") { name = name.dropLast(2) + "a" }
         switch self {
         case .dnsSubdomain: return NameFormat.dnsSubdomain(name)
+        case .longName: return NameFormat.dnsSubdomain(name).map { $0.hasSuffix(" characters") ? String($0.dropLast(10)) + "bytes" : $0 }
         case .dnsLabel: return NameFormat.dnsLabel(name)
         case .dns1035Label: return NameFormat.dns1035Label(name)
         case .pathSegment: return NameFormat.pathSegment(name, prefix: prefix)

@@ -37,6 +37,11 @@ package enum ObjectMeta {
 
     /// What is wrong with replacing `old` by `new`.
     package static func updateErrors(_ new: Node, old: Node, at path: NodePath = NodePath([.key("metadata")])) -> [FieldError] {
+        changeErrors(new, old: old, at: path) + sharedErrors(new, at: path)
+    }
+
+    /// Of what is wrong with replacing `old` by `new`, what does not follow from `new` alone. Upstream tells it twice.
+    package static func changeErrors(_ new: Node, old: Node, at path: NodePath = NodePath([.key("metadata")])) -> [FieldError] {
         var errors: [FieldError] = []
         if old.has("deletionTimestamp") {
             let before = Set(old["finalizers"].stringList)
@@ -58,7 +63,7 @@ package enum ObjectMeta {
         for key in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] where new[key] != old[key] {
             errors.append(.invalid("\(path.child(key))", shown(new[key]), immutableMessage))
         }
-        return errors + sharedErrors(new, at: path)
+        return errors
     }
 
     private static func sharedErrors(_ meta: Node, at path: NodePath) -> [FieldError] {

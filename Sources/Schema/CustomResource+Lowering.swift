@@ -44,7 +44,7 @@ extension CustomResourceLowering {
         guard schema["properties"].fields.isEmpty else {
             throw SchemaError(place: "\(path).additionalProperties", message: "additionalProperties and properties are mutual exclusive")
         }
-        guard case .map = schema["additionalProperties"] else { return .map(builder.element(Element(shape: .scalar(.json), flags: .nullable))) }
+        guard case .map = schema["additionalProperties"] else { return .map(builder.element(Element(shape: .scalar(.json), flags: [.nullable, .preservesUnknown]))) }
         return .map(try element(schema["additionalProperties"], path: "\(path).additionalProperties", name: "\(name){}", depth: depth))
     }
 

@@ -113,4 +113,13 @@ package struct Column: Sendable, Equatable {
     /// A custom resource's path to the value; empty for built-in resources, whose cells are computed.
     package var jsonPath: String
     package var description: String
+
+    package init(name: String, type: String = "string", format: String = "", priority: Int = 0, jsonPath: String = "", description: String = "") {
+        self.name = name
+        self.type = type
+        self.format = format
+        self.priority = priority
+        self.jsonPath = jsonPath
+        self.description = description
+    }
 }

@@ -93,4 +93,14 @@ struct CanonicalTests {
             #expect(try CanonicalTests.canonical.normalize(once, as: resource.message) == once, "\(resource.gvk)")
         }
     }
+
+    @Test func emptyListsAndMapsAreRememberedBesideTheForm() throws {
+        let decoded = try decode("{spec: {template: {metadata: {labels: {}}, spec: {containers: [{name: a, env: []}]}}}}", "apps", "Deployment")
+        #expect(decoded.empties.map(\.place.description) == ["spec.template.metadata.labels", "spec.template.spec.containers[0].env"])
+        #expect(!decoded.node["spec"]["template"]["metadata"].has("labels"))
+        let whole = decoded.node.having(decoded.empties)
+        #expect(whole["spec"]["template"]["metadata"]["labels"] == [:])
+        #expect(whole["spec"]["template"]["spec"]["containers"][0]["env"] == [])
+        #expect(try CanonicalTests.canonical.normalize(whole, as: #require(Graph.builtIn.message(named: "apps/v1.Deployment"))) == decoded.node)
+    }
 }

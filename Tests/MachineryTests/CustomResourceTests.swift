@@ -116,4 +116,22 @@ struct CustomResourceTests {
         #expect(spec["properties"]["free"]["x-kubernetes-preserve-unknown-fields"].bool == true)
         #expect(document["paths"].has("/apis/example.com/v1/namespaces/{namespace}/boats/{name}"))
     }
+
+    @Test func whatADefinitionLeavesOpenIsOwnedInParts() throws {
+        let canonical = Canonical(graph, .custom)
+        func boat(_ free: String) throws -> Node {
+            try Node(yaml: "{apiVersion: example.com/v1, kind: Boat, metadata: {name: a}, spec: {name: ab, free: \(free)}}")
+        }
+        let engine = ServerSideApply(canonical, as: id, ignoring: [], now: .init(seconds: 1))
+        func manager(_ name: String) -> ManagedFields.Manager { .init(name: name, operation: "Apply", apiVersion: "example.com/v1") }
+        let first = try engine.apply(boat("{x: {k: 1}, list: [{a: 1}]}"), to: .null, by: manager("one"), force: false)
+        let both = try engine.apply(boat("{x: {m: 2}}"), to: first, by: manager("two"), force: false)
+        #expect(both["spec"]["free"] == (try Node(yaml: "{x: {k: 1, m: 2}, list: [{a: 1}]}")))
+        let owners = try #require(ManagedFields(both["metadata"]["managedFields"]))
+        let mine = try #require(owners.entries.first { $0.manager.name == "one" }).fields.paths.map(FieldSet.describe)
+        #expect(mine.contains(".spec.free.x.k") && mine.contains(".spec.free.list") && !mine.contains(".spec.free.x.m"))
+        let less = try engine.apply(boat("{list: [{a: 1}]}"), to: both, by: manager("one"), force: false)
+        #expect(less["spec"]["free"] == (try Node(yaml: "{x: {m: 2}, list: [{a: 1}]}")))
+        #expect(throws: APIError.self) { try engine.apply(boat("{list: []}"), to: both, by: manager("two"), force: false) }
+    }
 }

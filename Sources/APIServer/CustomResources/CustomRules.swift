@@ -36,6 +36,7 @@ extension ObjectChecks {
         guard resource.isCustom else { return Validation.errors(object, as: message, in: resource.graph, .builtIn) }
         var errors = Validation.errors(object, as: message, in: resource.graph, .custom)
         if !errors.isEmpty, let old { errors = ratcheted(errors, object, old, resource) }
+        if subresource == "status" { errors = errors.map { $0.named(below: "status") } }
         errors += ScaleChecks.errors(object, resource, subresource: subresource)
         guard let rules = resource.rules?.rules else { return errors }
         if errors.contains(where: { ObjectChecks.blocking.contains($0.type) }) {

@@ -36,7 +36,9 @@ package struct ObjectChecks: Sendable {
     }
 
     /// After admission or a strategy changed the object: canonical and defaulted again.
-    func complete(_ object: inout Node, _ resource: ServedResource) {
+    /// `empties`: what defaults do not stand in for, though it is not there.
+    func complete(_ object: inout Node, _ resource: ServedResource, _ empties: [EmptyCollection] = []) {
+        if !empties.isEmpty { object = object.having(empties) }
         setDefaults(&object, resource)
         if let normal = try? resource.canonical.normalize(object, as: resource.resource.message) { object = normal }
     }
@@ -44,8 +46,11 @@ package struct ObjectChecks: Sendable {
     // MARK: - Validation
 
     func validate(
-        _ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy, warn: (String) -> Void = { _ in }
+        _ object: Node, _ resource: ServedResource, _ strategy: any KindStrategy, empties: [EmptyCollection] = [], warn: (String) -> Void = { _ in }
     ) throws(APIError) {
+        var object = empties.isEmpty ? object : object.having(empties)
+        // What is new has no version, whatever it says.
+        if object.revision != 0 { object["metadata"].remove("resourceVersion") }
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         if !resource.isCustom, !Self.looseGroups.contains(resource.group) { errors += ObjectMeta.finalizerErrors(object["metadata"]) }
         errors += content(object, old: nil, resource, strategy, warn)
@@ -56,14 +61,19 @@ package struct ObjectChecks: Sendable {
     private static let looseGroups: Set<String> = ["apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io"]
 
     func validateUpdate(
-        _ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String, warn: (String) -> Void = { _ in }
+        _ object: Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, subresource: String, empties: [EmptyCollection] = [],
+        warn: (String) -> Void = { _ in }
     ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
         errors += ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
-        let changes = strategy.validateUpdate(object, old: old, subresource: subresource)
+        errors += ObjectMeta.changeErrors(object["metadata"], old: old["metadata"])
+        var changes = strategy.validateUpdate(object, old: old, subresource: subresource)
+        let sent = empties.isEmpty ? object : object.having(empties)
+        // An empty list is no change of an absent one; where something else is, it is shown as it was sent.
+        if !changes.isEmpty, !empties.isEmpty { changes = strategy.validateUpdate(sent, old: old, subresource: subresource) }
         if subresource.isEmpty {
             let order = strategy.traits.updateChecks
-            let found = order == .changesOnly ? [] : content(object, old: old, resource, strategy, warn)
+            let found = order == .changesOnly ? [] : content(sent, old: old, resource, strategy, warn)
             switch order {
             case .contentFirst: errors += found + changes
             case .changesFirst: errors += changes + found

@@ -208,8 +208,16 @@ struct Rendering: Sendable {
     // MARK: - Tables
 
     private func table(_ objects: [Node], listMetadata: Node) throws(APIError) -> Node {
-        let cells: (any Cells)? = resource.isCustom ? ColumnCells(resource.resource) : KindCells.of(group: resource.group, kind: resource.kind)
-        let printer = Table(resource.resource, cells)
+        var (columns, cells): (Resource, (any Cells)?) = (resource.resource, nil)
+        if resource.isCustom {
+            cells = ColumnCells(columns)
+        } else if objects.first?.kind == "Scale" {
+            columns.columns = [Column(name: "Name"), Column(name: "Desired", type: "integer"), Column(name: "Available", type: "integer"), Column(name: "Age")]
+            cells = KindCells.of(group: "autoscaling", kind: "Scale")
+        } else {
+            cells = KindCells.of(group: resource.group, kind: resource.kind)
+        }
+        let printer = Table(columns, cells)
         let include = Table.Include(rawValue: tableOptions.includeObject) ?? .metadata
         let shown = include == .metadata ? objects.map(outward) : objects
         return printer.table(shown, metadata: listMetadata, include, version: format.shapeVersion, now: Timestamp.now())
@@ -236,9 +244,13 @@ struct Rendering: Sendable {
 
     /// A bookmark of the watched type; `initialEventsEnd` marks the end of a WatchList's first part.
     func bookmark(_ revision: Int64, initialEventsEnd: Bool) throws(APIError) -> [UInt8] {
-        var metadata: Node = ["resourceVersion": .string(String(revision)), "creationTimestamp": .null]
+        var metadata: Node = ["resourceVersion": .string(String(revision))]
         if initialEventsEnd { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
         var node: Node = ["kind": .string(resource.kind), "apiVersion": .string(resource.resource.gvk.apiVersion), "metadata": metadata]
+        // An object of the kind without anything in it: typed clients read what every such object has.
+        if !resource.isCustom {
+            for (key, value) in resource.canonical.zero(of: resource.resource.message).fields where !node.has(key) { node[key] = value }
+        }
         if format.shape == .partialMetadata || format.shape == .partialMetadataList {
             node = partialMetadata(node)
         } else if format.shape == .table {

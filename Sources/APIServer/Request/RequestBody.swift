@@ -38,10 +38,17 @@ enum RequestBody {
     }
 
     /// Reads and decodes an object of a kind: known fields only, canonical, constant defaults not yet set.
-    static func object(_ request: APIRequest, _ canonical: Canonical, _ gvk: GroupVersionKind, _ validation: FieldValidation, allowsProtobuf: Bool = true) async throws(APIError) -> Node {
+    static func object(_ request: APIRequest, _ canonical: Canonical, _ gvk: GroupVersionKind, _ validation: FieldValidation) async throws(APIError) -> Node {
+        try await decoded(request, canonical, gvk, validation).object
+    }
+
+    /// The same, with what the canonical form leaves out.
+    static func decoded(
+        _ request: APIRequest, _ canonical: Canonical, _ gvk: GroupVersionKind, _ validation: FieldValidation, allowsProtobuf: Bool = true
+    ) async throws(APIError) -> BodyDecoder.Body {
         let bytes = try await read(request)
         let body = try BodyDecoder(canonical).decode(bytes, try syntax(mediaType(request), allowsProtobuf: allowsProtobuf), as: gvk, validation)
         for warning in body.warnings { request.warn(warning) }
-        return body.object
+        return body
     }
 }

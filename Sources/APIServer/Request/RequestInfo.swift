@@ -2,6 +2,8 @@
 /// and audit all look at.
 package struct RequestInfo: Sendable, Equatable {
     package var isResource = false
+    /// A deprecated prefix with nothing behind it.
+    package var isCut = false
     /// For resources: get, list, watch, create, update, patch, delete, deletecollection, proxy; else the method in lowercase.
     package var verb = ""
     package var path = ""
@@ -46,6 +48,7 @@ package struct RequestInfo: Sendable, Equatable {
             verb = segments.removeFirst()
             if segments.isEmpty {
                 isResource = false
+                isCut = true
                 return
             }
         }

@@ -58,6 +58,8 @@ struct NumberPool: Sendable {
 /// The range of service addresses as upstream splits it: no network address, no broadcast address.
 struct ServiceRange: Sendable {
     let text: String
+    /// The address that names the range and that nobody has.
+    let network: String
     let pool: NumberPool
 
     init?(_ cidr: String) {
@@ -66,7 +68,8 @@ struct ServiceRange: Sendable {
         let mask = UInt32.max << (32 - length)
         let network = base.value & mask
         let count = ~mask - 1
-        text = "\(ServiceAddress(network).text)/\(length)"
+        self.network = ServiceAddress(network).text
+        text = "\(self.network)/\(length)"
         // Upstream's formula: min(max(16, range/16), 256) are kept for static requests.
         let reserved = count <= 16 ? 0 : min(max(16, (count + 2) / 16), 256)
         pool = NumberPool((network + 1)...(network + count), staticCount: reserved)

@@ -1,3 +1,4 @@
+import Kinds
 import Machinery
 import Tree
 
@@ -97,6 +98,7 @@ enum ServiceFields {
             let kept = old.map { $0["spec"]["ipFamilyPolicy"] } ?? .null
             service["spec"]["ipFamilyPolicy"] = kept.isNull ? (isHeadless && isSelectorless ? "RequireDualStack" : "SingleStack") : kept
         }
+        try refuse(ServiceStrategy.addressErrors(service["spec"]), service)
         let policy = service["spec"]["ipFamilyPolicy"].string ?? ""
         var families = service["spec"]["ipFamilies"].stringList
         var errors: [FieldError] = []

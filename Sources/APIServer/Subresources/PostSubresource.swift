@@ -1,3 +1,4 @@
+import Core
 package import Machinery
 import Schema
 package import Tree
@@ -40,7 +41,13 @@ package struct PostHandler: SubresourceHandler {
         var context = try server.context(request)
         let rendering = try server.rendering(request, resource)
         var object = try await RequestBody.object(request, resource.canonical, subresource.gvk, context.options.fieldValidation)
-        if let message = subresource.message { Defaulting(resource.graph).apply(to: &object, as: message) }
+        if let message = subresource.message {
+            Defaulting(resource.graph).apply(to: &object, as: message)
+            let manager = ManagedFields.Manager(
+                name: context.options.fieldManager, operation: "Update", subresource: subresource.name, apiVersion: subresource.gvk.apiVersion)
+            let engine = ServerSideApply(resource.canonical, as: message, ignoring: [], now: server.parts.writer.time.now())
+            object["metadata"]["managedFields"] = engine.update(live: .null, new: object, by: manager)
+        }
         request.audit?.requestObject(object)
         if object["dryRun"].stringList.contains("All") || object["deleteOptions"]["dryRun"].stringList.contains("All") { context.options.isDryRun = true }
         let answer = try await action.admitted(

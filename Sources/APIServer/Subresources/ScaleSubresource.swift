@@ -30,7 +30,9 @@ package struct ScaleSubresource: SubresourceHandler {
             let make = try await change(request, resource, server, context)
             let admission = server.parts.writer.admission
             let written = try await server.parts.writer.update(resource, namespace: namespace, name: info.name, context) { [context] current throws(APIError) in
-                let before = ScaleSubresource.scale(of: current, resource)
+                var before = ScaleSubresource.scale(of: current, resource)
+                let owners = ScaleSubresource.owners(current, resource)
+                if !owners.isNull { before["metadata"]["managedFields"] = owners }
                 var request = AdmissionRequest(
                     operation: .update, resource: resource, subresource: "scale", namespace: namespace, name: info.name, object: try make(before), old: before,
                     user: context.user, isDryRun: context.options.isDryRun, warn: context.warn,
@@ -65,8 +67,19 @@ package struct ScaleSubresource: SubresourceHandler {
         configuration["kind"] = .string(resource.kind)
         configuration["apiVersion"] = .string(resource.resource.gvk.apiVersion)
         configuration["metadata"] = ["name": .string(current.name), "namespace": .string(current.namespace)]
+        let isChange = scale["spec"]["replicas"] != ScaleSubresource.scale(of: current, resource)["spec"]["replicas"]
+        if isChange, context.options.force != true, owners(current, resource).isNull {
+            let before = "\"before-first-apply\" with subresource \"scale\" using autoscaling/v1"
+            if let error = ServerSideApply.conflict([.init(who: before, path: ".spec.replicas")]) { throw error }
+        }
         let ownership = FieldOwnership(resource, subresource: "scale", now: now)
         return try ownership.apply(configuration, to: current, by: context.options.fieldManager, force: context.options.force ?? false)
+    }
+
+    /// Who owns the number of replicas, as owners of a Scale.
+    private static func owners(_ object: Node, _ resource: ServedResource) -> Node {
+        let path = steps(resource.resource.subresource("scale")?.scalePaths?.specReplicas ?? ".spec.replicas").map { "f:\($0)" }
+        return ServerSideApply.owners(of: path, object, as: ["f:spec", "f:replicas"], apiVersion: "autoscaling/v1")
     }
 
     /// `.spec.replicas` as its steps.
@@ -130,10 +143,10 @@ package struct ScaleSubresource: SubresourceHandler {
         return { (scale) throws(APIError) in
             let patched = try patch.apply(to: scale, graph: canonical.graph, as: message, resource)
             let decoded: Canonical.Decoded
-            do throws(DecodingFailure) { decoded = try canonical.decode(patched, as: message) } catch { throw patch.refusal(patched, of: scale, error.description) }
+            do throws(DecodingFailure) { decoded = try canonical.decode(patched, as: message) } catch { throw patch.refusal(patched, of: scale, as: message, in: canonical.graph, error.description) }
             let unknown = decoded.unknown.map { "unknown field \(NodePath.quoted(BodyDecoder.dotted($0)))" }
             switch context.options.fieldValidation {
-            case .strict where !unknown.isEmpty: throw patch.refusal(patched, of: scale, "strict decoding error: " + unknown.joined(separator: ", "))
+            case .strict where !unknown.isEmpty: throw patch.refusal(patched, of: scale, as: message, in: canonical.graph, "strict decoding error: " + unknown.joined(separator: ", "))
             case .warn: for text in unknown { context.warn(text) }
             default: break
             }

@@ -23,12 +23,23 @@ package struct WriteContext: Sendable {
     var isReplacement = false
     /// Admission has seen what is written, as another object: a Scale, a Binding.
     var isAdmitted = false
+    /// Empty lists and maps that the client's object has.
+    var empties: [EmptyCollection] = []
+    /// The object came without labels.
+    var isUnlabelled = false
     /// The options object of the request, for webhooks.
     var optionsObject = Node.null
     /// Takes what is to be told in the audit log.
     package var annotate: @Sendable (String, String) -> Void = { _, _ in }
     /// The subresource that the fields are written through, where it is not the one that the object is written through.
     var fieldsThrough: String?
+
+    /// Whether the labels of a new object are its template's, which may have none.
+    fileprivate func tookLabels(_ object: Node) -> Bool {
+        let labels = object["spec"]["template"]["metadata"]["labels"]
+        guard isUnlabelled, object["metadata"]["labels"] == labels else { return false }
+        return !labels.isEmpty || empties.contains { $0.place.description == "spec.template.metadata.labels" }
+    }
 
     package init(user: UserInfo, options: WriteOptions = WriteOptions(), warn: @escaping @Sendable (String) -> Void = { _ in }) {
         self.user = user
@@ -84,7 +95,7 @@ package final class ObjectWriter: Sendable {
         let strategy = strategy(resource)
         var object = object
         try ObjectMetadata.checkCreate(&object, resource, namespace: namespace)
-        checks.complete(&object, resource)
+        checks.complete(&object, resource, context.empties)
         if !context.isApply { FieldOwnership(resource, subresource: "", now: time.now()).record(&object, old: .null, by: context.options.fieldManager) }
         var request = AdmissionRequest(
             operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null, user: context.user,
@@ -94,14 +105,16 @@ package final class ObjectWriter: Sendable {
         // Only now: who is asked to admit sees neither a generated name nor a uid.
         try ObjectMetadata.prepareCreate(&object, resource, namespace: namespace, now: time.now(), traits: strategy.traits)
         if resource.resource.subresource("status") != nil, strategy.traits.dropsStatusOnCreate { object.remove("status") }
+        let sharesLabels = strategy.traits.sharesTemplateLabels && context.tookLabels(object)
         strategy.prepareCreate(&object)
+        if sharesLabels { object["metadata"]["labels"] = object["spec"]["template"]["metadata"]["labels"] }
         strategy.setRequester(&object, context.user.node)
-        checks.complete(&object, resource)
+        checks.complete(&object, resource, context.empties)
         request.name = object.name
         let stage = stages[resource.collection]
         let reservation = try stage?.reserve(&object, old: nil, dryRun: context.options.isDryRun)
         do throws(APIError) {
-            try checks.validate(object, resource, strategy, warn: context.warn)
+            try checks.validate(object, resource, strategy, empties: context.empties, warn: context.warn)
             for warning in strategy.warnings(object, old: nil) { context.warn(warning) }
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
@@ -163,7 +176,7 @@ package final class ObjectWriter: Sendable {
         if !context.isApply, FieldOwnership.tracks(through) {
             try await FieldOwnership(resource, subresource: through, now: time.now()).recordAcross(&object, old: old, by: context.options.fieldManager)
         }
-        prepareUpdate(&object, old: old, resource, strategy, subresource)
+        prepareUpdate(&object, old: old, resource, strategy, subresource, context.empties)
         var request = AdmissionRequest(
             operation: .update, resource: resource, subresource: subresource, namespace: record.key.namespace, name: record.key.name, object: object, old: old,
             user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)
@@ -171,14 +184,14 @@ package final class ObjectWriter: Sendable {
         if request.object != object {
             object = request.object
             // What admission may not change either.
-            prepareUpdate(&object, old: old, resource, strategy, subresource)
+            prepareUpdate(&object, old: old, resource, strategy, subresource, context.empties)
         }
         // A node is where a pod runs, not what was wished for: upstream writes it past the strategy that counts.
         if !["binding", "status"].contains(subresource) { ObjectMetadata.countGeneration(&object, old: old, strategy.traits) }
         let stage = subresource.isEmpty ? stages[resource.collection] : nil
         let reservation = try stage?.reserve(&object, old: old, dryRun: context.options.isDryRun)
         do throws(APIError) {
-            try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource, warn: context.warn)
+            try checks.validateUpdate(object, old: old, resource, strategy, subresource: subresource, empties: context.empties, warn: context.warn)
             if subresource.isEmpty { for warning in strategy.warnings(object, old: old) { context.warn(warning) } }
             request.object = object
             if !context.isAdmitted { try await admission.validate(request) }
@@ -199,11 +212,13 @@ package final class ObjectWriter: Sendable {
         }
     }
 
-    private func prepareUpdate(_ object: inout Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, _ subresource: String) {
+    private func prepareUpdate(
+        _ object: inout Node, old: Node, _ resource: ServedResource, _ strategy: any KindStrategy, _ subresource: String, _ empties: [EmptyCollection]
+    ) {
         ObjectMetadata.prepareUpdate(&object, old: old)
         ObjectMetadata.separate(&object, old: old, resource, strategy.traits, subresource: subresource)
         strategy.prepareUpdate(&object, old: old, subresource: subresource)
-        checks.complete(&object, resource)
+        checks.complete(&object, resource, empties)
     }
 
     /// An object under deletion whose last finalizer went, and whose grace is over, goes with this write.

@@ -88,8 +88,11 @@ struct PatchVerb: Sendable {
     }
 
     /// What upstream says of a patch whose outcome is no such object: the outcome, or for a strategic patch the patch, and why.
-    func refusal(_ patched: Node, of current: Node, _ why: String) -> APIError {
-        let shown = kind == .strategic ? patch.goText : PatchVerb.merged(patched, current, patch).jsonText
+    func refusal(_ patched: Node, of current: Node, as id: MessageID, in graph: Graph, _ why: String) -> APIError {
+        let order = DeclarationOrder()
+        let shown =
+            kind == .strategic
+            ? patch.goText : PatchVerb.escaped(PatchVerb.merged(order.arranged(patched, as: id, in: graph), order.arranged(current, as: id, in: graph), patch).jsonText)
         return .invalid(kind: "", name: "", errors: [.invalid("patch", quoted: shown, why)])
     }
 
@@ -101,23 +104,15 @@ struct PatchVerb: Sendable {
             if case .map = current[key], case .map = patch[key] {
                 out.appendUnique(key, merged(outcome[key], current[key], patch[key]))
             } else {
-                out.appendUnique(key, key == "metadata" ? inGoOrder(outcome[key]) : outcome[key])
+                out.appendUnique(key, outcome[key])
             }
         }
         return .map(out)
     }
 
-    /// Objects are stored with their revision first; Go's follows the uid.
-    private static func inGoOrder(_ metadata: Node) -> Node {
-        var fields = metadata.fields
-        guard let revision = fields["resourceVersion"] else { return metadata }
-        fields.remove("resourceVersion")
-        var out = Fields()
-        for (key, value) in fields {
-            out.appendUnique(key, value)
-            if key == "uid" { out.appendUnique("resourceVersion", revision) }
-        }
-        return .map(out)
+    /// Go writes what HTML would take for its own as numbers.
+    private static func escaped(_ json: String) -> String {
+        json.replacing("<", with: "\\u003c").replacing(">", with: "\\u003e").replacing("&", with: "\\u0026")
     }
 
     static func accepted(_ strategic: Bool) -> [String] {

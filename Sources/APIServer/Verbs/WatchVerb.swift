@@ -37,15 +37,17 @@ struct WatchVerb: Sendable {
             if query.selection.needsConversion { present = present.filter { query.selection.matches($0) { try? rendering.served($0) } } }
             for record in present { stream.send("ADDED", record) }
             rendering.converted.removeAll()
-            if query.sendInitialEvents == true { stream.sendBookmark(snapshot.revision, initialEventsEnd: true) }
+            if query.sendInitialEvents == true, query.allowsBookmarks { stream.sendBookmark(snapshot.revision, initialEventsEnd: true) }
             after = snapshot.revision
         }
         let subscription: WatchSubscription
         do {
             if !sendsInitial, after == 0 { after = store.currentRevision }
             if !sendsInitial {
+                // Who knows more than there is waits until it is there, and hears only of what comes after.
+                stream.floor = after
+                after = min(after, store.currentRevision)
                 // Refuse before the head is sent, so that the client gets a proper status; then replay onto the stream.
-                if after > store.currentRevision { throw StoreError.future(current: store.currentRevision) }
                 _ = try store.snapshot(of: resource.collection, at: after)
                 try await start(request, rendering, stream)
             }
@@ -95,7 +97,7 @@ struct WatchVerb: Sendable {
         while ContinuousClock.now < deadline, !Task.isCancelled {
             let wait = min(deadline - ContinuousClock.now, query.allowsBookmarks ? bookmarkInterval : lifetime)
             if await ended.fired(within: wait) { break }
-            if query.allowsBookmarks, ContinuousClock.now < deadline, let progress = subscription.progress {
+            if query.allowsBookmarks, ContinuousClock.now < deadline, let progress = subscription.progress, progress >= stream.floor {
                 stream.sendBookmark(progress, initialEventsEnd: false)
             }
         }
@@ -122,6 +124,12 @@ final class WatchStream: WatchSink {
     private let rendering: Rendering
     private let selection: Selection
     private let state = Mutex(State())
+    private let least = Mutex<Int64>(0)
+    /// Nothing is told of events up to this revision.
+    var floor: Int64 {
+        get { least.withLock { $0 } }
+        set { least.withLock { $0 = newValue } }
+    }
     /// Commits on their way to a webhook that converts them; nil where events need nobody else.
     let arriving: AsyncStream<WatchBatch>?
     private let arrived: AsyncStream<WatchBatch>.Continuation?
@@ -224,6 +232,7 @@ final class WatchStream: WatchSink {
     }
 
     private func deliver(_ event: WatchEvent) {
+        guard event.revision > floor else { return }
         if selection.isEverything {
             send(event.kind == .create ? "ADDED" : event.kind == .put ? "MODIFIED" : "DELETED", event.record)
             return

@@ -38,7 +38,7 @@ package struct TokenReview: VirtualResource {
         } else if audiences.isEmpty || audiences.contains(ServiceAccountTokens.issuer), let user = await other(token) {
             review["status"] = ["authenticated": true, "user": user.node, "audiences": [.string(ServiceAccountTokens.issuer)]]
         } else {
-            review["status"] = ["user": [:], "error": "[invalid bearer token, unknown]"]
+            review["status"] = ["user": [:], "error": "invalid bearer token"]
         }
         return review
     }

@@ -34,8 +34,8 @@ extension APIServer {
             if rendering.format.shape != .object {
                 throw APIError.notAcceptable("only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf")
             }
-            let context = try context(request)
-            let object = try await decodeBody(request, resource, context)
+            var context = try context(request)
+            let object = try await decodeBody(request, resource, &context)
             var admitted = AdmissionRequest(
                 operation: .create, resource: resource, subresource: "", namespace: namespace, name: object.name, object: object, old: .null,
                 user: context.user, isDryRun: context.options.isDryRun, warn: context.warn, options: context.optionsObject, annotate: context.annotate)

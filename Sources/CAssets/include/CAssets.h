@@ -17,6 +17,9 @@ extern const size_t jangada_schema_count;
 /// A line on each type and field, for documents.
 jangada_asset jangada_descriptions(void);
 
+/// The types whose fields are declared in another order than that of their numbers.
+jangada_asset jangada_declaration_order(void);
+
 /// The roles and bindings, and the other objects, that every cluster starts with: YAML documents.
 jangada_asset jangada_bootstrap_rbac(void);
 jangada_asset jangada_bootstrap_objects(void);

@@ -8,7 +8,11 @@ extension KindCells {
         "apps/ControllerRevision": controllerRevision,
     ]
     static let batch: [String: Row] = ["batch/Job": job, "batch/CronJob": cronJob]
-    static let autoscaling: [String: Row] = ["autoscaling/HorizontalPodAutoscaler": autoscaler, "policy/PodDisruptionBudget": disruptionBudget]
+    static let autoscaling: [String: Row] = ["autoscaling/HorizontalPodAutoscaler": autoscaler, "policy/PodDisruptionBudget": disruptionBudget, "autoscaling/Scale": scale]
+
+    @Sendable private static func scale(_ object: Node, _ now: Timestamp) -> [Node] {
+        [Cell.name(object), count(object["spec"]["replicas"]), count(object["status"]["replicas"]), Cell.age(of: object, now: now)]
+    }
 
     @Sendable private static func deployment(_ object: Node, _ now: Timestamp) -> [Node] {
         let (spec, status) = (object["spec"], object["status"])

@@ -65,7 +65,8 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         let (spec, path) = (object["spec"], PodStrategy.specPath)
         var findings = Findings()
         let wanted = "\(spec["names"]["plural"].string ?? "").\(spec["group"].string ?? "")"
-        if !object.name.isEmpty, object.name != wanted {
+        let isNew = object.revision == 0
+        if isNew, !object.name.isEmpty, object.name != wanted {
             findings.add(.invalid("metadata.name", quoted: object.name, "must be spec.names.plural+\".\"+spec.group"))
         }
         let view = DefinitionView(spec)
@@ -104,13 +105,20 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
             findings.invalid(path.child("conversion").child("strategy"), .string(strategy), "must be None if spec.preserveUnknownFields is true")
         }
         conversion(spec["conversion"], path.child("conversion"), &findings)
-        self.names(object["status"]["acceptedNames"], NodePath([.key("status"), .key("acceptedNames")]), &findings)
-        stored(object["status"]["storedVersions"], view.versions, &findings)
-        if object.revision == 0 { approval(object, &findings) }
-        if keepsUnknown {
-            findings.invalid(path.child("preserveUnknownFields"), true, "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead")
-        }
+        if isNew { outside(object, &findings) }
         return findings.errors
+    }
+
+    /// What is not of the specification alone.
+    private func outside(_ object: Node, _ findings: inout Findings) {
+        names(object["status"]["acceptedNames"], NodePath([.key("status"), .key("acceptedNames")]), &findings)
+        stored(object["status"]["storedVersions"], DefinitionView(object["spec"]).versions, &findings)
+        if object.revision == 0 { approval(object, &findings) }
+        if object["spec"]["preserveUnknownFields"].bool == true {
+            findings.invalid(
+                PodStrategy.specPath.child("preserveUnknownFields"), true,
+                "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead")
+        }
     }
 
     private static func hasDefault(_ schema: Node, _ depth: Int = 0) -> Bool {
@@ -222,6 +230,8 @@ package struct CustomResourceDefinitionStrategy: KindStrategy {
         }
         immutable("spec.group", object["spec"]["group"], old["spec"]["group"])
         immutable("spec.names.plural", object["spec"]["names"]["plural"], old["spec"]["names"]["plural"])
-        return errors
+        var findings = Findings()
+        outside(object, &findings)
+        return errors + findings.errors
     }
 }

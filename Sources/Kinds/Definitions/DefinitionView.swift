@@ -119,8 +119,10 @@ struct DefinitionView {
         }
     }
 
-    private static func shown(items: Node) -> Node {
-        map([("Schema", shown(schema: items)), ("JSONSchemas", items.list.isEmpty ? .null : .list(items.list.map { shown(schema: $0) }))])
+    static func shown(items: Node) -> Node {
+        var several = Node.null
+        if case .list(let schemas) = items { several = .list(schemas.map { shown(schema: $0) }) }
+        return map([("Schema", shown(schema: items)), ("JSONSchemas", several)])
     }
 
     private static func shown(dependency: Node) -> Node {

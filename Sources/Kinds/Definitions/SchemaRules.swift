@@ -121,6 +121,7 @@ struct SchemaRules {
             let place = path.child("x-kubernetes-list-map-keys")
             if keys.isEmpty { findings.required(place, "must not be empty if x-kubernetes-list-type is map") }
             if items.isNull { findings.required(at, "must have a schema if x-kubernetes-list-type is map") }
+            if case .list = items { findings.invalid(at, DefinitionView.shown(items: items), "must only have a single schema if x-kubernetes-list-type is map") }
             if case .map = items {
                 if items["type"] != "object" {
                     findings.invalid(at.child("type"), .string(items["type"].string ?? ""), "must be object if parent array's x-kubernetes-list-type is map")

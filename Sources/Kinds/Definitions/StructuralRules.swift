@@ -26,7 +26,7 @@ struct StructuralRules {
         if schema["x-kubernetes-preserve-unknown-fields"].bool == false {
             return "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined"
         }
-        if case .list = schema["items"] { return "OpenAPIV3Schema 'items' must be a schema, but is an array" }
+        if !schema["items"].list.isEmpty { return "OpenAPIV3Schema 'items' must be a schema, but is an array" }
         let inner =
             [schema["not"], schema["items"], schema["additionalProperties"]] + ["allOf", "anyOf", "oneOf"].flatMap { schema[$0].list }
             + schema["properties"].fields.map(\.value)
@@ -39,7 +39,7 @@ struct StructuralRules {
     private mutating func check(_ schema: Node, _ level: Level, _ path: NodePath, _ depth: Int) {
         guard case .map = schema, depth < 100 else { return }
         let type = schema["type"].string ?? ""
-        if type == "array", schema["items"].isNull { findings.required(path.child("items"), "must be specified") }
+        if type == "array", schema["items"].isNull || schema["items"] == [] { findings.required(path.child("items"), "must be specified") }
         check(schema["items"], .item, path.child("items"), depth + 1)
         for (name, property) in schema["properties"].fields { check(property, .field, path.child("properties").entry(name), depth + 1) }
         if !schema["additionalProperties"].isNull {

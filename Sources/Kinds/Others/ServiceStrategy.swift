@@ -155,7 +155,7 @@ package struct ServiceStrategy: KindStrategy {
         ports(spec, path.child("ports"), &findings)
         findings.add(ObjectMeta.labelErrors(spec["selector"], at: path.child("selector")))
         affinity(spec, path.child("sessionAffinityConfig"), &findings)
-        if type != "ExternalName" { addresses(spec, path, &findings) }
+        if type != "ExternalName" { findings.add(ServiceStrategy.addressErrors(spec)) }
         for (index, address) in spec["externalIPs"].stringList.enumerated() {
             let at = path.child("externalIPs").element(index)
             let problems = AddressFormat.address(address)
@@ -218,7 +218,14 @@ package struct ServiceStrategy: KindStrategy {
         }
     }
 
-    private func addresses(_ spec: Node, _ path: NodePath, _ findings: inout Findings) {
+    /// What is wrong with addresses and families by themselves: found before any is allocated, and then nothing else is told.
+    package static func addressErrors(_ spec: Node) -> [FieldError] {
+        var findings = Findings()
+        addresses(spec, PodStrategy.specPath, &findings)
+        return findings.errors
+    }
+
+    private static func addresses(_ spec: Node, _ path: NodePath, _ findings: inout Findings) {
         let (one, all) = (spec["clusterIP"].string ?? "", spec["clusterIPs"].stringList)
         let at = path.child("clusterIPs")
         if !one.isEmpty {
@@ -230,6 +237,9 @@ package struct ServiceStrategy: KindStrategy {
         for (index, family) in families.enumerated() {
             if family != "IPv4", family != "IPv6" { findings.notSupported(path.child("ipFamilies").element(index), family, ["IPv4", "IPv6"]) }
             if families[..<index].contains(family) { findings.duplicate(path.child("ipFamilies").element(index), family) }
+        }
+        if let policy = spec["ipFamilyPolicy"].string {
+            findings.oneOf(path.child("ipFamilyPolicy"), .string(policy), ["PreferDualStack", "RequireDualStack", "SingleStack"])
         }
         var isBroken = false
         for (index, address) in all.enumerated() {

@@ -30,7 +30,11 @@ struct PodSpecValidation {
         checkContainers()
         checkInitContainers()
         checkEphemeralContainers()
-        if !spec["resources"].isNull { findings.resources(path.child("resources"), spec["resources"], claims: claimNames) }
+        if !spec["resources"].isNull, spec["os"]["name"].string == "windows" {
+            findings.forbidden(path.child("resources"), "may not be set for a windows pod")
+        } else if !spec["resources"].isNull {
+            findings.resources(path.child("resources"), spec["resources"], claims: claimNames)
+        }
         checkHostNetworkPorts()
         findings.add(ObjectMeta.labelErrors(spec["nodeSelector"], at: path.child("nodeSelector")))
         checkSecurityContext()
@@ -53,6 +57,8 @@ struct PodSpecValidation {
         }
         if !spec["os"].isNull, let name = spec["os"]["name"].string, !name.isEmpty {
             findings.oneOf(path.child("os").child("name"), .string(name), ["linux", "windows"])
+            if name == "windows" { checkWindows() }
+            if name == "linux" { checkLinux() }
         }
     }
 

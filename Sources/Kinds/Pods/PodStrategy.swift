@@ -35,6 +35,7 @@ package struct PodStrategy: KindStrategy {
             object["status"]["conditions"] = [
                 [
                     "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "Scheduling is blocked due to non-empty scheduling gates",
+                    "lastTransitionTime": object["metadata"]["creationTimestamp"],
                 ]
             ]
         }
@@ -168,54 +169,6 @@ enum PodLabelKeys {
             for key in term[field].stringList {
                 guard let value = labels[key] else { continue }
                 term["labelSelector"]["matchExpressions"].append(["key": .string(key), "operator": .string(operation), "values": [.string(value)]])
-            }
-        }
-    }
-}
-
-/// What upstream warns of in the specification of a pod or template.
-enum PodWarnings {
-    static func of(_ spec: Node, at path: NodePath) -> [String] {
-        var out: [String] = []
-        if spec["terminationGracePeriodSeconds"].int.map({ $0 < 0 }) == true {
-            out.append("\(path.child("terminationGracePeriodSeconds")): must be >= 0; negative values are invalid and will be treated as 1")
-        }
-        for (list, containers) in [("initContainers", spec["initContainers"].list), ("containers", spec["containers"].list)] {
-            for (index, container) in containers.enumerated() {
-                var seen: Set<String> = []
-                for (at, variable) in container["env"].list.enumerated() {
-                    let name = variable["name"].string ?? ""
-                    if !seen.insert(name).inserted {
-                        let place = path.child(list).element(index).child("env").element(at)
-                        out.append("\(place): hides previous definition of \(FieldError.quoted(name)), which may be dropped when using apply")
-                    }
-                }
-            }
-        }
-        references(spec, path, &out)
-        return out
-    }
-
-    private static func references(_ spec: Node, _ path: NodePath, _ out: inout [String]) {
-        // Upstream speaks of sources that name nothing, and says nothing where there are none.
-        for volume in spec["volumes"].list where volume["projected"]["sources"].list.contains(where: \.isEmpty) {
-            out.append("volume \(FieldError.quoted(volume["name"].string ?? "")) (Projected) has no sources provided")
-        }
-        for (index, secret) in spec["imagePullSecrets"].list.enumerated() where secret["name"].isEmpty {
-            out.append("\(path.child("imagePullSecrets").element(index).child("name")): invalid empty name \"\"")
-        }
-        for (index, constraint) in spec["topologySpreadConstraints"].list.enumerated() where constraint["labelSelector"].isNull {
-            out.append("\(path.child("topologySpreadConstraints").element(index).child("labelSelector")): a null labelSelector results in matching no pod")
-        }
-        for kind in ["podAffinity", "podAntiAffinity"] {
-            let (rules, at) = (spec["affinity"][kind], path.child("affinity").child(kind))
-            for (index, term) in rules["requiredDuringSchedulingIgnoredDuringExecution"].list.enumerated() where term["labelSelector"].isNull {
-                let place = at.child("requiredDuringSchedulingIgnoredDuringExecution").element(index)
-                out.append("\(place.child("labelSelector")): a null labelSelector results in matching no pod")
-            }
-            for (index, term) in rules["preferredDuringSchedulingIgnoredDuringExecution"].list.enumerated() where term["podAffinityTerm"]["labelSelector"].isNull {
-                let place = at.child("preferredDuringSchedulingIgnoredDuringExecution").element(index).child("podAffinityTerm")
-                out.append("\(place.child("labelSelector")): a null labelSelector results in matching no pod")
             }
         }
     }

@@ -70,8 +70,7 @@ package struct DeploymentStrategy: KindStrategy {
     }
 
     package func warnings(_ object: Node, old: Node?) -> [String] {
-        if let old, object.generation == old.generation { return [] }
-        return PodWarnings.of(object["spec"]["template"]["spec"], at: PodStrategy.specPath.child("template").child("spec"))
+        PodWarnings.ofTemplate(object, old: old)
     }
 }
 
@@ -84,6 +83,7 @@ package struct ReplicaStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.orphansByDefault = isController
+        if isController { traits.nameRule = .longName }
         return traits
     }
 
@@ -123,6 +123,8 @@ package struct ReplicaStrategy: KindStrategy {
         findings.add(PodTemplateRules.alwaysErrors(spec["template"], at: template, kind: isController ? "ReplicationController" : "ReplicaSet"))
         return findings.errors
     }
+
+    package func warnings(_ object: Node, old: Node?) -> [String] { PodWarnings.ofTemplate(object, old: old) }
 
     package func validateUpdate(_ object: Node, old: Node, subresource: String) -> [FieldError] {
         var findings = Findings()
@@ -172,6 +174,8 @@ package struct DaemonSetStrategy: KindStrategy {
     }
 
     package func prepareCreate(_ object: inout Node) { count(&object, 1) }
+
+    package func warnings(_ object: Node, old: Node?) -> [String] { PodWarnings.ofTemplate(object, old: old) }
 
     package func prepareUpdate(_ object: inout Node, old: Node, subresource: String) {
         let before = old.annotations[DaemonSetStrategy.generationKey].flatMap { Int64($0) } ?? 0

@@ -9,6 +9,7 @@ package struct JobStrategy: KindStrategy {
         var traits = KindTraits()
         traits.hasGeneration = true
         traits.orphansByDefault = true
+        traits.sharesTemplateLabels = true
         traits.updateChecks = .contentTwice
         traits.deletionWarning =
             "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"

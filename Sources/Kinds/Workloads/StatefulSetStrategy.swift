@@ -80,11 +80,15 @@ package struct StatefulSetStrategy: KindStrategy {
         findings.add(PodTemplateRules.mismatch(LabelSelector(object: spec["selector"]), template, at: path))
         template["spec"].remove("hostname")
         template["spec"].remove("subdomain")
-        let names = spec["volumeClaimTemplates"].list.map { $0["metadata"]["name"] }
+        var names: [Node] = []
+        for claim in spec["volumeClaimTemplates"].list where !names.contains(claim["metadata"]["name"]) { names.append(claim["metadata"]["name"]) }
         var volumes = names.map { name -> Node in ["name": name, "persistentVolumeClaim": ["claimName": name]] }
         volumes += template["spec"]["volumes"].list.filter { !names.contains($0["name"]) }
         if !volumes.isEmpty { template["spec"]["volumes"] = .list(volumes) }
         findings.add(PodTemplateRules.errors(template, at: path))
+        // Upstream looks at these twice.
+        findings.add(ObjectMeta.labelErrors(template["metadata"]["labels"], at: path.child("labels")))
+        findings.add(ObjectMeta.annotationErrors(template["metadata"]["annotations"], at: path.child("annotations")))
         findings.add(PodTemplateRules.alwaysErrors(template, at: path, kind: "StatefulSet"))
     }
 
@@ -105,8 +109,9 @@ package struct StatefulSetStrategy: KindStrategy {
     }
 
     package func warnings(_ object: Node, old: Node?) -> [String] {
-        guard let limit = object["spec"]["revisionHistoryLimit"].int, limit < 0 else { return [] }
-        return ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
+        let template = PodWarnings.ofTemplate(object, old: old)
+        guard let limit = object["spec"]["revisionHistoryLimit"].int, limit < 0 else { return template }
+        return template + ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
     }
 
     private static let changeable = [

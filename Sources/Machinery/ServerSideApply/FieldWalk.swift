@@ -16,20 +16,35 @@ struct OwnedType {
         }
     }
 
+    /// Nil for what a definition leaves open: such a value is of the type that it looks like, maps in parts and all else whole.
     func element(_ graph: Graph) -> OwnedType? {
         switch shape {
-        case .list(let id), .map(let id): OwnedType(shape: graph[id].shape, rules: graph.rules(of: graph[id]))
+        case .list(let id), .map(let id): OwnedType(graph[id].shape, graph[id].flags, graph.rules(of: graph[id]))
         default: nil
         }
     }
 
-    /// The type of a field or map entry; nil for one that the schema does not know.
+    /// The type of a field or map entry; nil for one that the schema does not know, or leaves open.
     func child(_ key: String, _ graph: Graph) -> OwnedType? {
         switch shape {
-        case .message(let id): graph.field(key, in: id).map { OwnedType(shape: $0.shape, rules: graph.rules(of: $0)) }
+        case .message(let id): graph.field(key, in: id).flatMap { OwnedType($0.shape, $0.flags, graph.rules(of: $0)) }
         case .map: element(graph)
         default: nil
         }
+    }
+
+    init(shape: Shape, rules: Rules) {
+        self.shape = shape
+        self.rules = rules
+    }
+
+    private init?(_ shape: Shape, _ flags: Field.Flags, _ rules: Rules) {
+        if case .scalar(.json) = shape, flags.contains(.preservesUnknown) { return nil }
+        self.init(shape: shape, rules: rules)
+    }
+
+    func declares(_ key: String, _ graph: Graph) -> Bool {
+        if case .message(let id) = shape { graph.fieldIndex(key, in: id) != nil } else { false }
     }
 
     /// How an item of this list is told from the others.
@@ -64,7 +79,7 @@ struct FieldWalk {
     }
 
     private func collect(_ node: Node, _ type: OwnedType?, _ path: [String], _ out: inout FieldSet) {
-        guard let type, !type.isLeaf(graph) else {
+        if isLeaf(type, node, nil) {
             out.insert(path)
             return
         }
@@ -72,10 +87,11 @@ struct FieldWalk {
         case .map(let fields):
             for (key, value) in fields {
                 let step = path + ["f:" + key]
-                collect(value, type.child(key, graph), step, &out)
-                if value.isNull || value == [:] { out.insert(step) } else if case .map = type.shape { out.insert(step) }
+                collect(value, type?.child(key, graph), step, &out)
+                if value.isNull || value == [:] || !(type?.declares(key, graph) ?? false) { out.insert(step) }
             }
         case .list(let items):
+            guard let type else { return }
             for (index, item) in items.enumerated() {
                 let step = path + [type.step(of: item, at: index, graph)]
                 collect(item, type.element(graph), step, &out)
@@ -83,6 +99,13 @@ struct FieldWalk {
             }
         default: return
         }
+    }
+
+    /// Whether two values of a type, of which one may be absent, are owned as a whole.
+    private func isLeaf(_ type: OwnedType?, _ one: Node?, _ other: Node?) -> Bool {
+        if let type { return type.isLeaf(graph) }
+        for case let node? in [one, other] { guard case .map = node else { return true } }
+        return one == nil && other == nil
     }
 
     // MARK: What differs
@@ -104,18 +127,17 @@ struct FieldWalk {
             if old == nil, new != nil { out.added.insert(path) }
             if old != nil, new == nil { out.removed.insert(path) }
         }
-        let isLeaf = type?.isLeaf(graph) ?? true
-        if isLeaf || ((old?.isEmpty ?? true) && (new?.isEmpty ?? true)) {
+        if isLeaf(type, old, new) || ((old?.isEmpty ?? true) && (new?.isEmpty ?? true)) {
             if let old, let new, old != new { out.modified.insert(path) }
             return
         }
-        guard let type else { return }
-        switch type.shape {
-        case .message, .map:
+        switch type?.shape {
+        case .message, .map, nil:
             let (before, after) = (old?.fields ?? Fields(), new?.fields ?? Fields())
-            for (key, value) in before { compare(value, after[key], type.child(key, graph), path + ["f:" + key], &out) }
-            for (key, value) in after where before.index(of: key) == nil { compare(nil, value, type.child(key, graph), path + ["f:" + key], &out) }
+            for (key, value) in before { compare(value, after[key], type?.child(key, graph), path + ["f:" + key], &out) }
+            for (key, value) in after where before.index(of: key) == nil { compare(nil, value, type?.child(key, graph), path + ["f:" + key], &out) }
         case .list:
+            guard let type else { return }
             let (before, after) = (steps(old, type), steps(new, type))
             let (earlier, later) = (Dictionary(before, uniquingKeysWith: { first, _ in first }), Dictionary(after, uniquingKeysWith: { first, _ in first }))
             for (step, item) in earlier { compare(item, later[step], type.element(graph), path + [step], &out) }
@@ -132,13 +154,13 @@ struct FieldWalk {
 
     /// `live` with all that `config` says.
     func merge(_ live: Node, _ config: Node, _ type: OwnedType?) -> Node {
-        guard let type, !type.isLeaf(graph) else { return config }
+        if isLeaf(type, live, config) { return config }
         switch (live, config) {
         case (.map(let before), .map(let changes)):
             var out = before
-            for (key, value) in changes { out[key] = before[key].map { merge($0, value, type.child(key, graph)) } ?? value }
+            for (key, value) in changes { out[key] = before[key].map { merge($0, value, type?.child(key, graph)) } ?? value }
             return .map(out)
-        case (.list, .list): return .list(mergeItems(live, config, type))
+        case (.list, .list): return type.map { .list(mergeItems(live, config, $0)) } ?? config
         default: return config
         }
     }
@@ -192,7 +214,7 @@ struct FieldWalk {
 
     /// Removes what `last` names and `kept` does not, whole branches where nobody keeps anything of them.
     func prune(_ node: Node, _ last: FieldSet, kept: FieldSet, _ type: OwnedType?) -> Node {
-        guard let type, !type.isLeaf(graph) else { return node }
+        if isLeaf(type, node, nil) { return node }
         switch node {
         case .map(let fields):
             return .map(
@@ -200,9 +222,10 @@ struct FieldWalk {
                     unique: fields.compactMap { key, value in
                         guard let entry = last["f:" + key] else { return .init(key: key, value: value) }
                         guard let keep = kept["f:" + key] else { return nil }
-                        return .init(key: key, value: prune(value, entry.below, kept: keep.below, type.child(key, graph)))
+                        return .init(key: key, value: prune(value, entry.below, kept: keep.below, type?.child(key, graph)))
                     }))
         case .list(let items):
+            guard let type else { return node }
             return .list(
                 items.enumerated().compactMap { index, item in
                     let step = type.step(of: item, at: index, graph)

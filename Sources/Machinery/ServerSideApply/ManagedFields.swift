@@ -63,9 +63,9 @@ package struct ManagedFields: Sendable, Equatable {
         entries.removeAll { $0.fields.isEmpty }
     }
 
-    /// A manager changed something now.
+    /// A manager changed something now. Of what is written as a Scale upstream loses the time.
     mutating func touch(_ manager: Manager, _ now: Timestamp) {
-        for at in entries.indices where entries[at].manager == manager { entries[at].time = now.rfc3339 }
+        for at in entries.indices where entries[at].manager == manager { entries[at].time = manager.subresource == "scale" ? nil : now.rfc3339 }
     }
 
     /// All that anyone owns.

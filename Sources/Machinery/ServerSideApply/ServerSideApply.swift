@@ -136,6 +136,25 @@ package struct ServerSideApply {
     package struct Taken: Sendable {
         let who: String
         let path: String
+        package init(who: String, path: String) {
+            self.who = who
+            self.path = path
+        }
+    }
+
+    /// Who owns a field, given by its steps, as owners of one field of another object that stands for this one.
+    package static func owners(of path: [String], _ object: Node, as other: [String], apiVersion: String) -> Node {
+        var (wanted, theirs) = (FieldSet(), FieldSet())
+        wanted.insert(path)
+        theirs.insert(other)
+        var managed = ManagedFields(object["metadata"]["managedFields"]) ?? ManagedFields()
+        managed.entries.removeAll { $0.fields.intersection(wanted).isEmpty }
+        for index in managed.entries.indices {
+            managed.entries[index].manager.apiVersion = apiVersion
+            managed.entries[index].time = nil
+            managed.entries[index].fields = theirs
+        }
+        return managed.entries.isEmpty ? .null : managed.node
     }
 
     /// What becomes of entries that are read in this version when an object, in this version, becomes another: what is left of them,

@@ -33,10 +33,11 @@ extension Answer {
 
     nonisolated(unsafe) private static let identifier = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/
     nonisolated(unsafe) private static let time = /20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/
+    nonisolated(unsafe) private static let credential = /X509SHA256=[0-9a-f]{64}/
     nonisolated(unsafe) private static let age = /\d+[smh](\d+[smh])?/
 
     private static func timeless(_ text: String) -> String {
-        text.utf8.count < 20 ? text : text.replacing(identifier, with: "UID").replacing(time, with: "TIME")
+        text.utf8.count < 20 ? text : text.replacing(identifier, with: "UID").replacing(time, with: "TIME").replacing(credential, with: "CREDENTIAL")
     }
 
     private static func plainScript(_ node: Node) -> Node {
@@ -65,6 +66,9 @@ extension Answer {
         case ("serverAddress", .string): return "ADDRESS"
         case ("targetPort", .int(let port)) where port > 10_000: return "PORT"
         case ("columnDefinitions", _): return undescribed(value)
+        // In the order of a Go map.
+        case ("nonResourceRules", .list(let rules)), ("resourceRules", .list(let rules)):
+            return .list(rules.map(plainScript).sorted { $0.jsonText < $1.jsonText })
         // Upstream sorts them by seconds, and names conflicts in the order of a Go map.
         case ("managedFields", .list(let entries)): return .list(ordered(entries.map(plainScript), by: ["operation", "manager", "subresource", "apiVersion"]))
         case ("causes", .list(let causes)) where causes.allSatisfy { $0["reason"].string == "FieldManagerConflict" }:

@@ -36,7 +36,9 @@ package struct Answer: Sendable, Equatable {
             var out = Fields()
             for (key, value) in fields where key != "managedFields" {
                 let isGenerated = key == "name" && fields["generateName"]?.string.map { value.string?.hasPrefix($0) ?? false } ?? false
-                out.appendUnique(key, isGenerated || volatile.contains(key) && value.string != nil ? "volatile" : plain(value))
+                // The certificate that asks is each server's own.
+                let isCredential = key == "authentication.kubernetes.io/credential-id"
+                out.appendUnique(key, isGenerated || isCredential || volatile.contains(key) && value.string != nil ? "volatile" : plain(value))
             }
             out.sortByKey()
             return .map(out)
