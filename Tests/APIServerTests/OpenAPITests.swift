@@ -1,6 +1,9 @@
+import Client
 import Core
 import Machinery
 import Schema
+import Store
+import Synchronization
 import Testing
 import Tree
 
@@ -128,7 +131,7 @@ import Tree
         let fixture = try await ServerFixture()
         #expect(try await fixture.send("POST", OpenAPITests.path, definition("boats", "Boat")).0 == 201)
         _ = try await fixture.answer("/apis/example.com/v1/boats") { code, _ in code == 200 }
-        weak var first = try resource("boats", in: fixture)
+        weak let first = try resource("boats", in: fixture)
         let gvr = GroupVersionResource(group: "example.com", version: "v1", resource: "boats")
         let events = fixture.inside.watch(gvr, ListOptions(), from: fixture.store.currentRevision)
         try await replace("boats", "Boat", field: "keel", in: fixture)

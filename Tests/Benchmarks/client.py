@@ -72,8 +72,8 @@ class Client:
     def post(self, path, body, **options):
         return self.request("POST", path, body, **options)
 
-    def delete(self, path, body=None):
-        return self.request("DELETE", path, body, accept=(200, 202, 404))
+    def delete(self, path, body=None, accept=(200, 202, 404)):
+        return self.request("DELETE", path, body, accept=accept)
 
     def patch(self, path, body):
         return self.request("PATCH", path, body, kind="application/merge-patch+json")

@@ -45,35 +45,54 @@ class Raw:
 
 
 class Unbound(threading.Thread):
-    """Follows the pods without a node and keeps how many came and how many got one, and when the last did."""
+    """Follows the pods without a node: keeps how many got one, and when the last did. A server that drops a watch is asked again."""
+
+    QUERY = "fieldSelector=spec.nodeName%3D"
 
     def __init__(self, target):
         super().__init__(daemon=True)
-        self.target, self.came, self.went, self.last = target, 0, 0, 0.0
+        self.target, self.went, self.last, self.drops, self.done = target, 0, 0.0, 0, False
         self.changed = threading.Condition()
-        connection = target.connection(timeout=None)
-        connection.request("GET", SPACE + "/pods?watch=1&fieldSelector=spec.nodeName%3D", headers={"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"})
-        self.answer, self.connection = connection.getresponse(), connection
+        self.connection, self.answer = self._watch(Client(target).get(SPACE + "/pods?limit=1")["metadata"]["resourceVersion"])
         self.start()
 
+    def _watch(self, revision):
+        connection = self.target.connection(timeout=None)
+        connection.request("GET", f"{SPACE}/pods?watch=1&{self.QUERY}&resourceVersion={revision}", headers={"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"})
+        return connection, connection.getresponse()
+
     def run(self):
-        try:
-            while line := self.answer.readline():
-                kind = line[:24]
-                with self.changed:
-                    if b"ADDED" in kind:
-                        self.came += 1
-                    elif b"DELETED" in kind:
-                        self.went += 1
-                        self.last = time.perf_counter()
-                    self.changed.notify_all()
-        except (OSError, ValueError, AttributeError):
-            pass
+        while not self.done:
+            try:
+                while (line := self.answer.readline()) and b"ERROR" not in line[:24]:
+                    if b"DELETED" in line[:24]:
+                        self._saw(self.went + 1)
+            except (OSError, ValueError, AttributeError):
+                pass
+            if not self.done:
+                self._again()
+
+    def _saw(self, went):
+        with self.changed:
+            if went > self.went:
+                self.went, self.last = went, time.perf_counter()
+            self.changed.notify_all()
+
+    def _again(self):
+        """Counts anew, both at the same revision, and watches from there."""
+        self.drops += 1
+        client = Client(self.target)
+        waiting = client.get(f"{SPACE}/pods?{self.QUERY}")
+        revision = waiting["metadata"]["resourceVersion"]
+        page = client.get(f"{SPACE}/pods?limit=1&resourceVersion={revision}&resourceVersionMatch=Exact")
+        self._saw(len(page["items"]) + page["metadata"].get("remainingItemCount", 0) - len(waiting["items"]))
+        self.connection, self.answer = self._watch(revision)
 
     def wait(self, count, limit):
         with self.changed:
             if not self.changed.wait_for(lambda: self.went >= count, limit):
                 raise SystemExit(f"after {limit} s {self.went} of {count} pods have a node")
+        self.done = True
         try:
             self.connection.sock.shutdown(2)
         except (OSError, AttributeError):
@@ -128,18 +147,21 @@ def measure(target, count, limit):
     unbound = Unbound(target)
     begin, created = spread_over(8, target, [f"pod-{int(time.time())}-{number}" for number in range(count)], SPACE + "/pods", pod)
     unbound.wait(count, limit)
+    if unbound.drops:
+        print(f"the watch was dropped {unbound.drops} times", flush=True)
     return unbound.last - begin, created
 
 
 def clear(target):
+    """Removes the pods; of very many a request does as many as it can in its minute."""
     client = Client(target)
-    client.delete(SPACE + "/pods", {"gracePeriodSeconds": 0})
     while client.get(SPACE + "/pods?limit=1")["items"]:
+        client.delete(SPACE + "/pods", {"gracePeriodSeconds": 0}, accept=(200, 202, 404, 504))
         time.sleep(0.5)
 
 
-def scheduling(daemon, table, other, sizes, cpu_seconds, memory, other_pids):
-    """`sizes`: pairs of nodes and pods. The other cluster has a scheduler and nobody who looks after nodes."""
+def scheduling(daemon, table, other, sizes, limit, cpu_seconds, memory, other_pids):
+    """`sizes`: nodes, pods and the budget; `limit`: the seconds after which it is given up. The other cluster has a scheduler and nobody who looks after nodes."""
     for nodes, pods, budget in sizes:
         theirs = theirs_cpu = None
         if other:
@@ -152,7 +174,7 @@ def scheduling(daemon, table, other, sizes, cpu_seconds, memory, other_pids):
                 client.patch(f"/api/v1/nodes/plain-{number}", {"spec": {"taints": None}})
             time.sleep(3)
             used = sum(map(cpu_seconds, other_pids))
-            theirs, created = measure(other, pods, 900)
+            theirs, created = measure(other, pods, limit)
             theirs_cpu = sum(map(cpu_seconds, other_pids)) - used
             print(f"upstream: {pods} pods created in {created:.2f} s, all with a node after {theirs:.2f} s", flush=True)
             clear(other)
@@ -161,7 +183,7 @@ def scheduling(daemon, table, other, sizes, cpu_seconds, memory, other_pids):
         table.seconds(f"{nodes:,} emulated nodes registered", time.perf_counter() - begin)
         time.sleep(3)
         used, pid = cpu_seconds(daemon.process.pid), daemon.process.pid
-        ours, created = measure(daemon.target, pods, 900)
+        ours, created = measure(daemon.target, pods, limit)
         ours_cpu = cpu_seconds(pid) - used
         print(f"{pods} pods created in {created:.2f} s, all with a node after {ours:.2f} s", flush=True)
         table.seconds(f"{pods:,} pods on {nodes:,} nodes, create → all have a node", ours, upstream=theirs, budget=budget)
