@@ -1,3 +1,4 @@
+import Core
 import Machinery
 import Schema
 import Testing
