@@ -42,7 +42,7 @@ extension APIServer {
         guard !["HEAD", "OPTIONS"].contains(request.http.method) else { throw APIError.methodNotAllowed }
         // A patch that nobody can read is not even looked at.
         let isReadable = info.verb != "patch" || PatchVerb.accepted(!resource.isCustom).contains(RequestBody.mediaType(request))
-        if isReadable, let words = resource.deprecation ?? APIServer.deprecations["\(info.group)/\(info.version)/\(info.resource)"] {
+        if isReadable, let words = resource.deprecation ?? (info.group.isEmpty ? APIServer.deprecations[info.resource] : nil) {
             request.warn(words)
             request.audit?.annotate("k8s.io/deprecated", "true")
         }
@@ -67,8 +67,8 @@ extension APIServer {
 
     /// What upstream's servers say with every answer about a resource on its way out.
     private static let deprecations = [
-        "/v1/endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-        "/v1/componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+        "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
     ]
 
     private func namespace(_ request: APIRequest, _ resource: ServedResource) -> String { resource.isNamespaced ? request.info.namespace : "" }

@@ -5,10 +5,19 @@ import Transport
 import Tree
 
 extension APIServer {
+    private static func hasEmptySegment(_ path: String) -> Bool {
+        var last: UInt8 = 0
+        for byte in path.utf8 {
+            if byte == 0x2F, last == byte { return true }
+            last = byte
+        }
+        return false
+    }
+
     /// Sends a request to what answers it.
     func route(_ request: APIRequest) async throws(APIError) {
         let path = request.info.path
-        if zip(path.utf8, path.utf8.dropFirst()).contains(where: { $0 == UInt8(ascii: "/") && $1 == $0 }) {
+        if APIServer.hasEmptySegment(path) {
             guard path.hasPrefix("/api") else { return unknown(request) }
             throw APIError.pathNotFound
         }

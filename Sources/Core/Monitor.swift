@@ -38,9 +38,10 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
     /// Changes the state and wakes all who wait for it.
     package func change<Result>(_ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)
+        // In this order: who wakes finds the lock free.
         defer {
-            pthread_cond_broadcast(condition)
             pthread_mutex_unlock(mutex)
+            pthread_cond_broadcast(condition)
         }
         return body(&state)
     }
@@ -49,8 +50,8 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
     package func changeForOne<Result>(_ body: (inout State) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_signal(condition)
             pthread_mutex_unlock(mutex)
+            pthread_cond_signal(condition)
         }
         return body(&state)
     }

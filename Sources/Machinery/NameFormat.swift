@@ -93,7 +93,7 @@ package enum NameFormat {
     package static func qualifiedName(_ value: String) -> [String] {
         let parts = value.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         let words = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-        let pattern = regexError(words, "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", ["MyName", "my.name", "123-abc"])
+        var pattern: String { regexError(words, "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", ["MyName", "my.name", "123-abc"]) }
         guard let name = parts.last, parts.count <= 2 else {
             return ["a valid label key " + pattern + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
         }

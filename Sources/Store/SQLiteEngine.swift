@@ -15,6 +15,7 @@ final class SQLiteEngine: Engine, @unchecked Sendable {
     private var compacted: Int64
     /// Pages in the WAL after the last commit; SQLite's hook writes it.
     private let walPages: UnsafeMutablePointer<Int32>
+    private var pageSize: Int64 = 4096
 
     /// The database with the statements of a write.
     fileprivate final class Connection {
@@ -55,6 +56,7 @@ final class SQLiteEngine: Engine, @unchecked Sendable {
             try LogSchema.check(database)
             // FULL syncs the WAL at each commit; NORMAL only before a checkpoint.
             try database.execute("PRAGMA synchronous = \(durability == .durable ? "FULL" : "NORMAL")")
+            pageSize = try database.integer("PRAGMA page_size")
             compacted = try LogSchema.load(database, into: &state, garbage: &garbage)
             database.onCommit(walPages) { context, _, _, pages in
                 context?.storeBytes(of: pages, as: Int32.self)
@@ -128,9 +130,11 @@ final class SQLiteEngine: Engine, @unchecked Sendable {
     /// Checkpoints rarely while writers are busy, since it syncs twice and they wait; in a pause already for little. The WAL is not
     /// truncated: growing a file costs more than writing over it.
     func maintain() -> Bool {
-        if walPages.pointee >= 8_000 { checkpoint() }
-        return walPages.pointee >= 500
+        if walBytes >= 32 << 20 { checkpoint() }
+        return walBytes >= 2 << 20
     }
+
+    private var walBytes: Int64 { Int64(walPages.pointee) * pageSize }
 
     func maintainIdle() { checkpoint() }
 

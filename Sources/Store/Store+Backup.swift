@@ -40,6 +40,7 @@ extension Store {
         let database = try Database(path: path)
         // `publish` syncs, and until then the file is nobody's.
         try database.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE")
+        try database.execute(LogSchema.pageSize)
         try LogSchema.create(database)
         try database.execute("BEGIN")
         let insert = try database.prepare(LogSchema.insert)

@@ -58,6 +58,8 @@ extension Fields: Sequence {
 extension Fields: Hashable {
     package static func == (a: Fields, b: Fields) -> Bool {
         guard a.count == b.count else { return false }
+        // Trees are compared with those that they were made from, so that most of their parts are the very same.
+        if a.isSame(b) { return true }
         for index in a.storage.indices {
             let entry = a.storage[index]
             if b.storage[index].key == entry.key {
@@ -68,5 +70,9 @@ extension Fields: Hashable {
         }
         return true
     }
+    private func isSame(_ other: Fields) -> Bool {
+        storage.withUnsafeBufferPointer { own in other.storage.withUnsafeBufferPointer { own.baseAddress == $0.baseAddress } }
+    }
+
     package func hash(into hasher: inout Hasher) { hasher.combine(count) }
 }

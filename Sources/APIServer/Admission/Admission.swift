@@ -40,11 +40,17 @@ package struct AdmissionRequest: Sendable {
 package protocol AdmissionPlugin: Sendable {
     /// As upstream names it: `NamespaceLifecycle`.
     var name: String { get }
+    /// Whether it may have something to say, told by the request alone: who has not is not asked. Most plugins are about one kind.
+    func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool
     func admit(_ request: inout AdmissionRequest) async throws(APIError)
     func validate(_ request: AdmissionRequest) async throws(APIError)
 }
 
+/// The two rounds of admission: the object may be changed, then it may only be refused.
+package enum AdmissionStage: Sendable { case mutating, validating }
+
 extension AdmissionPlugin {
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { true }
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {}
     package func validate(_ request: AdmissionRequest) async throws(APIError) {}
 }
@@ -56,12 +62,12 @@ package struct AdmissionChain: Sendable {
 
     /// Where a webhook has changed the object, everything is asked once more: the plugins of this process, and the webhooks that want it.
     func admit(_ request: inout AdmissionRequest) async throws(APIError) {
-        for plugin in plugins { try await plugin.admit(&request) }
+        for plugin in plugins where plugin.concerns(request, .mutating) { try await plugin.admit(&request) }
         guard request.reinvocation.begin() else { return }
-        for plugin in plugins { try await plugin.admit(&request) }
+        for plugin in plugins where plugin.concerns(request, .mutating) { try await plugin.admit(&request) }
     }
 
     func validate(_ request: AdmissionRequest) async throws(APIError) {
-        for plugin in plugins { try await plugin.validate(request) }
+        for plugin in plugins where plugin.concerns(request, .validating) { try await plugin.validate(request) }
     }
 }

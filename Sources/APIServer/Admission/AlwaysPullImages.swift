@@ -7,7 +7,6 @@ struct AlwaysPullImages: AdmissionPlugin {
     private static let lists = ["initContainers", "containers", "ephemeralContainers"]
 
     func admit(_ request: inout AdmissionRequest) async throws(APIError) {
-        guard concerns(request) else { return }
         for list in AlwaysPullImages.lists {
             for index in request.object["spec"][list].list.indices { request.object["spec"][list][index]["imagePullPolicy"] = "Always" }
         }
@@ -17,7 +16,6 @@ struct AlwaysPullImages: AdmissionPlugin {
     }
 
     func validate(_ request: AdmissionRequest) async throws(APIError) {
-        guard concerns(request) else { return }
         var findings: [String] = []
         func check(_ policy: Node, _ path: String) {
             guard policy.string != "Always" else { return }
@@ -33,7 +31,7 @@ struct AlwaysPullImages: AdmissionPlugin {
     }
 
     /// Pods that are made, and those that get an image which they did not have.
-    private func concerns(_ request: AdmissionRequest) -> Bool {
+    func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool {
         guard request.resource.collection == "pods", request.subresource.isEmpty else { return false }
         guard request.operation == .update else { return request.operation == .create }
         func images(_ pod: Node) -> Set<String> { Set(AlwaysPullImages.lists.flatMap { pod["spec"][$0].list.compactMap { $0["image"].string } }) }
@@ -44,6 +42,8 @@ struct AlwaysPullImages: AdmissionPlugin {
 /// Refuses Services that take addresses outside the cluster, except those they have already. Off by default.
 struct DenyServiceExternalIPs: AdmissionPlugin {
     var name: String { "DenyServiceExternalIPs" }
+
+    func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating && request.resource.collection == "services" }
 
     func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "services", request.subresource.isEmpty, !request.object.isNull else { return }

@@ -12,6 +12,8 @@ package struct CertificateAdmission: AdmissionPlugin {
     package init(_ authorizer: RBACAuthorizer) { self.authorizer = authorizer }
     package var name: String { "CertificateApproval" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating && request.resource.collection == CertificateAdmission.collection }
+
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == CertificateAdmission.collection else { return }
         switch (request.operation, request.subresource) {
@@ -56,6 +58,8 @@ package struct DefaultIngressClass: AdmissionPlugin {
     private let store: Store
     package init(_ store: Store) { self.store = store }
     package var name: String { "DefaultIngressClass" }
+
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.collection == "networking.k8s.io/ingresses" }
 
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "networking.k8s.io/ingresses", request.subresource.isEmpty, request.operation == .create,

@@ -20,6 +20,8 @@ package struct DeviceAdmission: AdmissionPlugin {
     /// Upstream has these rules in its storage, not in a plugin.
     package var name: String { "DynamicResources" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating && request.resource.group == DeviceAdmission.group }
+
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard request.resource.group == DeviceAdmission.group else { return }
         var errors: [FieldError] = []

@@ -9,6 +9,8 @@ package struct LimitRanger: AdmissionPlugin {
     package init(_ store: Store) { self.store = store }
     package var name: String { "LimitRanger" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { ["pods", "persistentvolumeclaims"].contains(request.resource.collection) }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "pods", request.operation == .create, request.subresource.isEmpty else { return }
         for range in try ranges(request.namespace) { fill(&request.object, range) }

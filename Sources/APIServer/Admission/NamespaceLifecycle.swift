@@ -10,12 +10,12 @@ package struct NamespaceLifecycle: AdmissionPlugin {
 
     private static let immortal: Set<String> = ["default", "kube-system", "kube-public"]
 
+    /// Deletions are only ever validated.
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating || request.operation == .delete }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) { try check(request) }
 
-    package func validate(_ request: AdmissionRequest) async throws(APIError) {
-        // Deletions are only ever validated.
-        if request.operation == .delete { try check(request) }
-    }
+    package func validate(_ request: AdmissionRequest) async throws(APIError) { try check(request) }
 
     private func check(_ request: AdmissionRequest) throws(APIError) {
         if request.resource.collection == "namespaces" {

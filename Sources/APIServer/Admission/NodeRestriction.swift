@@ -8,6 +8,8 @@ package struct NodeRestriction: AdmissionPlugin {
     package init(_ store: Store) { self.store = store }
     package var name: String { "NodeRestriction" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && NodeAuthorizer.node(request.user) != nil }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard let node = NodeAuthorizer.node(request.user) else { return }
         switch request.resource.collection {

@@ -6,6 +6,8 @@ package struct DefaultTolerationSeconds: AdmissionPlugin {
     package init() {}
     package var name: String { "DefaultTolerationSeconds" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.collection == "pods" }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "pods", request.subresource.isEmpty, request.operation == .create || request.operation == .update else { return }
         for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
@@ -25,6 +27,8 @@ package struct DefaultTolerationSeconds: AdmissionPlugin {
 package struct TaintNodesByCondition: AdmissionPlugin {
     package init() {}
     package var name: String { "TaintNodesByCondition" }
+
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.collection == "nodes" }
 
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "nodes", request.subresource.isEmpty, request.operation == .create else { return }

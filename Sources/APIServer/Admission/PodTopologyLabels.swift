@@ -10,6 +10,8 @@ package struct PodTopologyLabels: AdmissionPlugin {
 
     private static let labels = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"]
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.collection == "pods" }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "pods", request.operation == .create else { return }
         let node: String

@@ -10,6 +10,8 @@ package struct PriorityAdmission: AdmissionPlugin {
 
     private static let collection = "scheduling.k8s.io/priorityclasses"
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { request.resource.collection == (stage == .mutating ? "pods" : PriorityAdmission.collection) }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "pods", request.subresource.isEmpty else { return }
         if request.operation == .update {

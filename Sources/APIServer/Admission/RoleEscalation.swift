@@ -15,6 +15,8 @@ package struct RoleEscalation: AdmissionPlugin {
 
     private static let group = "rbac.authorization.k8s.io"
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.group == RoleEscalation.group }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.group == RoleEscalation.group, request.operation == .create || request.operation == .update, !request.user.isMaster else {
             return

@@ -8,6 +8,8 @@ package struct RuntimeClassAdmission: AdmissionPlugin {
     package init(_ store: Store) { self.store = store }
     package var name: String { "RuntimeClass" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { request.resource.collection == "pods" }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "pods", request.subresource.isEmpty, request.operation == .create, let found = try runtimeClass(request) else { return }
         let overhead = found["overhead"]["podFixed"]

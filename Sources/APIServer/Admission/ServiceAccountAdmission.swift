@@ -14,6 +14,8 @@ package struct ServiceAccountAdmission: AdmissionPlugin {
     /// The lifetime that upstream writes: an hour, and seven seconds by which its own requests are told apart.
     private static let lifetime: Int64 = 3607
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { ServiceAccountAdmission.isPodCreation(request) }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard ServiceAccountAdmission.isPodCreation(request), request.object.annotations[ServiceAccountAdmission.mirror] == nil else { return }
         var pod = request.object

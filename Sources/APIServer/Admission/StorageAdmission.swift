@@ -9,6 +9,8 @@ package struct DefaultStorageClass: AdmissionPlugin {
     package init(_ store: Store) { self.store = store }
     package var name: String { "DefaultStorageClass" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && request.resource.collection == "persistentvolumeclaims" }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "persistentvolumeclaims", request.subresource.isEmpty, request.operation == .create else { return }
         guard request.object["spec"]["storageClassName"].isNull,
@@ -44,6 +46,8 @@ package struct StorageObjectInUseProtection: AdmissionPlugin {
         "storage.k8s.io/volumeattributesclasses": "kubernetes.io/vac-protection",
     ]
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating && StorageObjectInUseProtection.finalizers[request.resource.collection] != nil }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard request.operation == .create, request.subresource.isEmpty,
             let finalizer = StorageObjectInUseProtection.finalizers[request.resource.collection],
@@ -58,6 +62,8 @@ package struct PersistentVolumeClaimResize: AdmissionPlugin {
     private let store: Store
     package init(_ store: Store) { self.store = store }
     package var name: String { "PersistentVolumeClaimResize" }
+
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating && request.resource.collection == "persistentvolumeclaims" }
 
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard request.resource.collection == "persistentvolumeclaims", request.operation == .update, request.subresource.isEmpty else { return }

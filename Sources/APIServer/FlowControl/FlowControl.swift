@@ -21,6 +21,14 @@ package final class FlowControl: Sendable {
         var demand = SeatDemand()
         var dropped = DroppedRequests()
         var rejected: [String: Int] = [:]
+
+        /// In place, so that the dictionary's value is not copied: with it went all requests of the level.
+        mutating func change<Result>(_ body: (inout LevelState) -> Result) -> Result { body(&self) }
+
+        mutating func release(_ id: UInt64, _ now: Double, _ turns: inout [UInt64]) {
+            queues.release(id, now: now, turns: &turns)
+            demand.set(queues.demand, now: now)
+        }
     }
 
     struct State {
@@ -61,54 +69,73 @@ package final class FlowControl: Sendable {
 
     /// Takes seats, at once or when they get free. Nil: there are too many already.
     func enter(_ match: FlowSchemas.Match, _ info: RequestInfo, user: String = "", limit: Int = 0, sendsInitial: Bool = false) async -> Seat? {
-        let shot = OneShot()
         let name = match.level.name
         var turns: [UInt64] = []
-        let (id, arrival) = state.withLock { state -> (UInt64, FairQueues.Arrival) in
-            refresh(&state, &turns)
+        let (id, arrival, shot) = state.withLock { state -> (UInt64, FairQueues.Arrival, OneShot?) in
+            let now = self.now
+            refresh(&state, now, &turns)
             let id = state.nextID
             state.nextID += 1
-            var level = state.levels[name] ?? LevelState(queues: FairQueues(limit: 1), level: match.level)
-            let most = level.level.isExempt ? 0 : FlowControl.most(level)
-            let estimate = estimator.estimate(info, limit: limit, sendsInitial: sendsInitial, most: most)
-            let request = FairQueues.Request(
-                id: id, estimate: estimate, schema: match.schema, flow: match.flow, info: info, user: user, arrived: .now())
-            let arrival = level.queues.arrive(request, now: now, turns: &turns)
-            level.demand.set(level.queues.demand, now: now)
-            if case .rejected = arrival {
-                level.dropped.record(Timestamp.now().seconds)
-                level.rejected[level.level.queues ? "queue-full" : "concurrency-limit", default: 0] += 1
+            let arrival = state.levels[name, default: LevelState(queues: FairQueues(limit: 1), level: match.level)].change { level -> FairQueues.Arrival in
+                let most = level.level.isExempt ? 0 : FlowControl.most(level)
+                let estimate = estimator.estimate(info, limit: limit, sendsInitial: sendsInitial, most: most)
+                let request = FairQueues.Request(
+                    id: id, estimate: estimate, schema: match.schema, flow: match.flow, info: info, user: user, arrived: .now())
+                let arrival = level.queues.arrive(request, now: now, turns: &turns)
+                level.demand.set(level.queues.demand, now: now)
+                if case .rejected = arrival {
+                    level.dropped.record(Timestamp.now().seconds)
+                    level.rejected[level.level.queues ? "queue-full" : "concurrency-limit", default: 0] += 1
+                }
+                return arrival
             }
-            if case .waits = arrival { state.waiting[id] = shot }
-            state.levels[name] = level
-            return (id, arrival)
+            guard case .waits = arrival else { return (id, arrival, nil) }
+            let shot = OneShot()
+            state.waiting[id] = shot
+            return (id, arrival, shot)
         }
         wake(turns)
         switch arrival {
         case .runs: return Seat(id: id, level: name)
         case .rejected: return nil
         case .waits:
-            if await shot.fired(within: FlowControl.patience) { return Seat(id: id, level: name) }
-            // Either it gives up its place, or its turn came in the same moment.
-            let gone = state.withLock { state -> Bool in
-                state.waiting[id] = nil
-                guard var level = state.levels[name], level.queues.giveUp(id, now: now) else { return false }
+            if await shot?.fired(within: FlowControl.patience) ?? true { return Seat(id: id, level: name) }
+            return giveUp(id, name) ? nil : Seat(id: id, level: name)
+        }
+    }
+
+    /// A request that waited too long goes. False where its turn came in the same moment.
+    private func giveUp(_ id: UInt64, _ name: String) -> Bool {
+        state.withLock { state in
+            let now = self.now
+            state.waiting[id] = nil
+            return state.levels[name]?.change { level in
+                guard level.queues.giveUp(id, now: now) else { return false }
                 level.demand.set(level.queues.demand, now: now)
                 level.dropped.record(Timestamp.now().seconds)
                 level.rejected["time-out", default: 0] += 1
-                state.levels[name] = level
                 return true
-            }
-            return gone ? nil : Seat(id: id, level: name)
+            } ?? false
         }
     }
 
     /// Gives seats to those whose turn it is, or back; what watchers cost is kept a moment longer.
     func leave(_ seat: Seat) {
-        let estimate = state.withLock { state in state.levels[seat.level]?.queues.finish(seat.id, now: now) }
-        guard let estimate, estimate.additionalLatency > 0 else { return release(seat) }
+        var turns: [UInt64] = []
+        let rest = state.withLock { state in
+            let now = self.now
+            return state.levels[seat.level]?.change { level -> Double in
+                guard let estimate = level.queues.finish(seat.id, now: now), estimate.additionalLatency > 0 else {
+                    level.release(seat.id, now, &turns)
+                    return 0
+                }
+                return estimate.additionalLatency
+            } ?? 0
+        }
+        wake(turns)
+        guard rest > 0 else { return }
         Task {
-            try? await Task.sleep(for: .nanoseconds(Int64(estimate.additionalLatency * 1e9)))
+            try? await Task.sleep(for: .nanoseconds(Int64(rest * 1e9)))
             release(seat)
         }
     }
@@ -116,10 +143,8 @@ package final class FlowControl: Sendable {
     private func release(_ seat: Seat) {
         var turns: [UInt64] = []
         state.withLock { state in
-            guard var level = state.levels[seat.level] else { return }
-            level.queues.release(seat.id, now: now, turns: &turns)
-            level.demand.set(level.queues.demand, now: now)
-            state.levels[seat.level] = level
+            let now = self.now
+            state.levels[seat.level]?.change { $0.release(seat.id, now, &turns) }
         }
         wake(turns)
     }
@@ -142,7 +167,7 @@ package final class FlowControl: Sendable {
     func snapshot() -> [(name: String, state: LevelState)] {
         var turns: [UInt64] = []
         let levels = state.withLock { state in
-            refresh(&state, &turns)
+            refresh(&state, self.now, &turns)
             return state.levels
         }
         wake(turns)
@@ -157,10 +182,9 @@ package final class FlowControl: Sendable {
     // MARK: - Shares
 
     /// Takes changed objects over, and lends seats anew when it is time. Nobody waits for either: it happens as requests come.
-    private func refresh(_ state: inout State, _ turns: inout [UInt64]) {
-        let now = now
-        let (levels, revision) = schemas.currentLevels()
-        if revision != state.revision {
+    private func refresh(_ state: inout State, _ now: Double, _ turns: inout [UInt64]) {
+        if schemas.revision != state.revision {
+            let (levels, revision) = schemas.currentLevels()
             state.revision = revision
             configure(&state, levels, now)
             for name in state.levels.keys { state.levels[name]?.queues.changed(now: now, turns: &turns) }

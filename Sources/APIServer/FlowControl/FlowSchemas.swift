@@ -82,6 +82,9 @@ final class FlowSchemas: Sendable {
         for plural in ["flowschemas", "prioritylevelconfigurations"] { changes.follow("\(FlowSchemas.group)/\(plural)", in: store) }
     }
 
+    /// A number that changes when the levels do.
+    var revision: Int64 { changes.count }
+
     /// The levels by name, with a number that changes when they do.
     func currentLevels() -> (levels: [String: Level], revision: Int64) {
         let index = current()

@@ -65,8 +65,10 @@ package struct ObjectChecks: Sendable {
         warn: (String) -> Void = { _ in }
     ) throws(APIError) {
         var errors = ObjectMeta.errors(object["metadata"], isNamespaced: resource.isNamespaced, name: strategy.traits.nameRule)
-        errors += ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
-        errors += ObjectMeta.changeErrors(object["metadata"], old: old["metadata"])
+        // Upstream looks at everything twice, and tells twice what it finds; where the first look found nothing there is no second.
+        let changed = ObjectMeta.changeErrors(object["metadata"], old: old["metadata"])
+        errors += errors.isEmpty ? changed : ObjectMeta.updateErrors(object["metadata"], old: old["metadata"])
+        errors += changed
         var changes = strategy.validateUpdate(object, old: old, subresource: subresource)
         let sent = empties.isEmpty ? object : object.having(empties)
         // An empty list is no change of an absent one; where something else is, it is shown as it was sent.

@@ -90,15 +90,17 @@ enum ObjectMetadata {
     static let modified = "the object has been modified; please apply your changes to the latest version and try again"
 
     /// What no update may change is what it was; deletion marks stay.
-    static func prepareUpdate(_ object: inout Node, old: Node) {
+    static func prepareUpdate(_ object: inout Node, old: Node) { keep(&object["metadata"], old["metadata"]) }
+
+    private static func keep(_ metadata: inout Node, _ old: Node) {
+        func isMissing(_ field: String) -> Bool { (metadata[field].string ?? "").isEmpty }
         // Another uid is left for validation to refuse.
-        if object.uid.isEmpty { object["metadata"]["uid"] = old["metadata"]["uid"] }
+        if isMissing("uid") { metadata["uid"] = old["uid"] }
         for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "resourceVersion"] {
-            object["metadata"][field] = old["metadata"][field]
+            metadata[field] = old[field]
         }
-        if object.name.isEmpty { object["metadata"]["name"] = old["metadata"]["name"] }
-        if object.namespace.isEmpty { object["metadata"]["namespace"] = old["metadata"]["namespace"] }
-        if object["metadata"]["generateName"].isNull { object["metadata"]["generateName"] = old["metadata"]["generateName"] }
+        for field in ["name", "namespace"] where isMissing(field) { metadata[field] = old[field] }
+        if metadata["generateName"].isNull { metadata["generateName"] = old["generateName"] }
     }
 
     /// `status` is written through its subresource and through nothing else; a subresource writes its part alone.

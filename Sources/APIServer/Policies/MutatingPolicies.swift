@@ -21,6 +21,8 @@ package struct MutatingPolicies: AdmissionPlugin {
         var id: String { "policy/\(policy.name)/\(binding.name)/\(parameter.namespace)/\(parameter.name)" }
     }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard !WebhookMatching.isExempt(request), request.operation == .create || request.operation == .update else { return }
         let all = try source.bound()

@@ -20,6 +20,8 @@ package struct ValidatingPolicies: AdmissionPlugin {
         var reason = "Invalid"
     }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating }
+
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard !WebhookMatching.isExempt(request) else { return }
         let all = try source.bound()

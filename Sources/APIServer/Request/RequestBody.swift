@@ -19,7 +19,8 @@ enum RequestBody {
     /// The media type without its parameters; absent means JSON.
     static func mediaType(_ request: APIRequest) -> String {
         let header = request.http.headers["content-type"] ?? ""
-        if header == "application/json" { return header }
+        // Nearly all come without parameters, spaces or capitals.
+        if header.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x3B && !(0x41...0x5A ~= $0) && $0 < 0x80 }) { return header }
         return String(header.prefix { $0 != ";" }).replacing(" ", with: "").lowercased()
     }
 

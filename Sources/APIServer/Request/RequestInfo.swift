@@ -1,26 +1,54 @@
 /// What a request is about, read from its method and path alone: upstream's `RequestInfo`, which authorization, flow control
-/// and audit all look at.
+/// and audit all look at. One reference, since it goes everywhere with the request.
 package struct RequestInfo: Sendable, Equatable {
-    package var isResource = false
-    /// A deprecated prefix with nothing behind it.
-    package var isCut = false
-    /// For resources: get, list, watch, create, update, patch, delete, deletecollection, proxy; else the method in lowercase.
-    package var verb = ""
-    package var path = ""
-    package var group = ""
-    package var version = ""
-    package var namespace = ""
-    package var resource = ""
-    package var subresource = ""
-    package var name = ""
-    /// Everything after the version (and namespace): `["pods", "a", "proxy", "x", "y"]`.
-    package var parts: [String] = []
+    private final class Box: Sendable {
+        let path: RequestPath
+        init(_ path: RequestPath) { self.path = path }
+    }
+
+    private let box: Box
 
     /// `query` answers the first value of a query parameter: `watch` and `fieldSelector` change the verb and the name.
-    package init(method: String, path: String, query: (String) -> String?) {
+    package init(method: String, path: String, query: (String) -> String?) { box = Box(RequestPath(method: method, path: path, query: query)) }
+
+    package var isResource: Bool { box.path.isResource }
+    /// A deprecated prefix with nothing behind it.
+    package var isCut: Bool { box.path.isCut }
+    /// For resources: get, list, watch, create, update, patch, delete, deletecollection, proxy; else the method in lowercase.
+    package var verb: String { box.path.verb }
+    package var path: String { box.path.path }
+    package var group: String { box.path.group }
+    package var version: String { box.path.version }
+    package var namespace: String { box.path.namespace }
+    package var resource: String { box.path.resource }
+    package var subresource: String { box.path.subresource }
+    package var name: String { box.path.name }
+    /// Everything after the version (and namespace): `["pods", "a", "proxy", "x", "y"]`.
+    package var parts: [String] { box.path.parts }
+
+    package static func == (a: RequestInfo, b: RequestInfo) -> Bool { a.box === b.box || a.box.path == b.box.path }
+
+    static func unescape(_ text: Substring) -> String { RequestPath.unescape(text) }
+}
+
+/// The parts of a request's path, as upstream takes it apart.
+private struct RequestPath: Sendable, Equatable {
+    var isResource = false
+    var isCut = false
+    var verb = ""
+    var path = ""
+    var group = ""
+    var version = ""
+    var namespace = ""
+    var resource = ""
+    var subresource = ""
+    var name = ""
+    var parts: [String] = []
+
+    init(method: String, path: String, query: (String) -> String?) {
         self.path = path
         verb = method.lowercased()
-        var segments = path.split(separator: "/", omittingEmptySubsequences: true).map { RequestInfo.unescape($0) }
+        var segments = path.split(separator: "/", omittingEmptySubsequences: true).map { RequestPath.unescape($0) }
         guard segments.count >= 2 else { return }
         switch segments[0] {
         case "api":
@@ -71,7 +99,7 @@ package struct RequestInfo: Sendable, Equatable {
         if name.isEmpty, verb == "get" {
             verb = wantsWatch ? "watch" : "list"
             // A list or watch of one name is authorized as that name.
-            if let selector = query("fieldSelector"), let only = RequestInfo.singleName(selector) { name = only }
+            if let selector = query("fieldSelector"), let only = RequestPath.singleName(selector) { name = only }
         } else if name.isEmpty, verb == "delete" {
             verb = "deletecollection"
         }

@@ -15,6 +15,8 @@ package struct MutatingWebhooks: AdmissionPlugin {
         dispatch = WebhookDispatch(matching: WebhookMatching(store: store, catalog: catalog, evaluator: conditions), client: client, conversion: conversion)
     }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .mutating }
+
     package func admit(_ request: inout AdmissionRequest) async throws(APIError) {
         guard !WebhookMatching.isExempt(request) else { return }
         let webhooks = try WebhookConfiguration.all(MutatingWebhooks.collection, in: dispatch.matching.store)

@@ -14,6 +14,8 @@ package struct ValidatingWebhooks: AdmissionPlugin {
         dispatch = WebhookDispatch(matching: WebhookMatching(store: store, catalog: catalog, evaluator: conditions), client: client, conversion: conversion)
     }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool { stage == .validating }
+
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
         guard !WebhookMatching.isExempt(request) else { return }
         let webhooks = try WebhookConfiguration.all(ValidatingWebhooks.collection, in: dispatch.matching.store)

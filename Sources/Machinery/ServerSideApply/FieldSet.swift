@@ -62,14 +62,23 @@ package struct FieldSet: Sendable, Equatable {
 
     /// Without a path and all below it.
     package mutating func remove(_ path: some Collection<String>) {
-        guard let step = path.first, var entry = entries[step] else { return }
+        guard names(path), let step = path.first, var entry = entries[step] else { return }
         let rest = path.dropFirst()
         if rest.isEmpty {
             entries[step] = nil
         } else {
+            // Out of the set while it changes, so that it is not copied.
+            entries[step] = nil
             entry.below.remove(rest)
             set(step, entry)
         }
+    }
+
+    /// Whether there is an entry at a path.
+    private func names(_ path: some Collection<String>) -> Bool {
+        guard let step = path.first, let entry = entries[step] else { return false }
+        let rest = path.dropFirst()
+        return rest.isEmpty || entry.below.names(rest)
     }
 
     /// The members' paths in upstream's order: those that end at a level before those that go on.

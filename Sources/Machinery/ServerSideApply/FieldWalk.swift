@@ -134,7 +134,8 @@ struct FieldWalk {
         switch type?.shape {
         case .message, .map, nil:
             let (before, after) = (old?.fields ?? Fields(), new?.fields ?? Fields())
-            for (key, value) in before { compare(value, after[key], type?.child(key, graph), path + ["f:" + key], &out) }
+            // Most of an object is as it was: of that neither type nor path is asked.
+            for (key, value) in before where after[key] != value { compare(value, after[key], type?.child(key, graph), path + ["f:" + key], &out) }
             for (key, value) in after where before.index(of: key) == nil { compare(nil, value, type?.child(key, graph), path + ["f:" + key], &out) }
         case .list:
             guard let type else { return }

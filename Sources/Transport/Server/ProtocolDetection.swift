@@ -111,6 +111,7 @@ final class ProtocolDetection: ChannelInboundHandler, RemovableChannelHandler {
         let pipeline = context.pipeline.syncOperations
         do {
             if http2 {
+                if encrypted { try pipeline.addHandler(RecordGathering()) }
                 try pipeline.addHandlers([
                     HTTP2Connection.codec(server.limits), HTTP2Connection(server: server, peer: peer, loopContext: loopContext),
                 ])

@@ -17,8 +17,13 @@ package struct PodSecurityAdmission: AdmissionPlugin {
     package init(_ store: Store) { self.store = store }
     package var name: String { "PodSecurity" }
 
+    package func concerns(_ request: AdmissionRequest, _ stage: AdmissionStage) -> Bool {
+        guard stage == .validating, request.operation == .create || request.operation == .update else { return false }
+        let collection = request.resource.collection
+        return collection == "pods" || collection == "namespaces" || PodSecurityAdmission.templates[collection] != nil
+    }
+
     package func validate(_ request: AdmissionRequest) async throws(APIError) {
-        guard request.operation == .create || request.operation == .update else { return }
         switch request.resource.collection {
         case "namespaces": try namespace(request)
         case "pods": try pod(request)
