@@ -1,6 +1,9 @@
+import Client
 import Core
 import Machinery
 import Schema
+import Store
+import Synchronization
 import Testing
 import Tree
 
