@@ -64,7 +64,7 @@ struct GraphBuilder {
     }
 }
 
-/// Rules by all that they say. Values are compared as they are written: 1 and 1.0 are equal, but documents tell which of them it was.
+/// Rules by all that they say. Values are compared as they are written: maps are equal in any order of their keys, and documents keep it.
 private struct RulesKey: Hashable {
     private let rules: Rules
     private let values: String
