@@ -67,7 +67,8 @@ import Tree
         let autoscalers: HorizontalPodAutoscalers
         let recorder: EventRecorder
         let key: ObjectKey
-        let start = Timestamp.now()
+        /// The first look's time: before, the autoscaler is too young for one.
+        let start = Timestamp.now() + .seconds(20)
 
         /// One look at a time after the start.
         func look(at seconds: Int64) async throws -> Node {
@@ -129,6 +130,17 @@ import Tree
     }
 
     private static let cpu: Node = ["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 50]]]
+
+    @Test func aYoungAutoscalerDoesNotJudgeByWhatWasUsedBeforeIt() async throws {
+        try await stage(Self.cpu) { stage in
+            stage.source.numbers.withLock { $0.cpu = 100 }
+            let made = try #require(Timestamp(rfc3339: try await stage.cluster.client.get(.horizontalPodAutoscalers, stage.key)["metadata"]["creationTimestamp"].string ?? ""))
+            let wait = try await stage.autoscalers.reconcile(stage.key, stage.cluster.view, stage.recorder, now: made + .seconds(5))
+            #expect(wait == .seconds(10))
+            #expect(stage.cluster.view.get(.deployments, stage.key)?["spec"]["replicas"].int == 2)
+            #expect(try await stage.look(at: 0)["desiredReplicas"].int == 4)
+        }
+    }
 
     @Test func loadDoublesTheReplicasUpToTheMostAndTheyComeBackAfterTheWindow() async throws {
         try await stage(Self.cpu) { stage in

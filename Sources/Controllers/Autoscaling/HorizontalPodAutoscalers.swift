@@ -6,8 +6,8 @@ package import Schema
 import Synchronization
 import Tree
 
-/// Keeps the number of an object's replicas where its metrics want it. Metrics have no events, so each autoscaler looks every 15 s;
-/// without autoscalers nothing looks.
+/// Keeps the number of an object's replicas where its metrics want it. Metrics have no events, so each autoscaler looks every 15 s, for the
+/// first time when it is as old as that: what was used before it was there says little. Without autoscalers nothing looks.
 package final class HorizontalPodAutoscalers: Reconciler {
     private let source: any ScalingSource
     private let histories = Mutex<[String: ScalingHistory]>([:])
@@ -58,6 +58,9 @@ package final class HorizontalPodAutoscalers: Reconciler {
 
     package func reconcile(_ key: ObjectKey, _ view: ClusterView, _ recorder: EventRecorder, now: Timestamp) async throws -> Duration? {
         guard let autoscaler = view.get(.horizontalPodAutoscalers, key), !autoscaler.isBeingDeleted else { return nil }
+        if let made = Timestamp(rfc3339: autoscaler["metadata"]["creationTimestamp"].string ?? ""), now - made < HorizontalPodAutoscalers.period {
+            return HorizontalPodAutoscalers.period - (now - made)
+        }
         var look = Look(autoscaler: autoscaler, recorder: recorder, now: now, status: autoscaler["status"])
         await adjust(&look, view)
         if look.status != autoscaler["status"] {
