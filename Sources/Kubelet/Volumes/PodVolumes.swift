@@ -17,6 +17,8 @@ final class PodVolumes: Sendable {
     /// Of the pod's events: type, reason, message.
     private let record: @Sendable (String, String, String) -> Void
     private let sources = Mutex<[String: String]>([:])
+    /// What a volume is made of may change while it is made: the one who reads last writes last.
+    private let writing = Turns<String>()
 
     init(
         paths: PodPaths, node: NodeConfiguration, objects: ObjectSource, threads: BlockingThreads, images: NodeImages,
@@ -87,9 +89,11 @@ final class PodVolumes: Sendable {
             pod: pod, nodeName: node.name, hostAddresses: node.addresses, addresses: pod.status["podIPs"].list.compactMap { $0["ip"].string },
             allocatable: node.allocatable)
         let content = VolumeContent(downward: downward, objects: objects, tokens: tokens, user: PodVolumes.commonUser(pod))
-        let files = try await content.files(volume)
         let path = paths.content(name)
         let directory = AtomicDirectory(path: path, group: PodVolumes.group(pod))
+        await writing.take(name)
+        defer { writing.giveBack(name) }
+        let files = try await content.files(volume)
         _ = try await threads.run { () throws(SystemFailure) in try directory.write(files) }
         return path
     }

@@ -1,13 +1,11 @@
 import Core
 import ImageBuilder
 import OCI
-import Synchronization
 
 /// The directories of `RUN --mount=type=cache`, which outlive their builds. A command holds those it names until it ends.
 final class BuildCaches: Sendable {
     private let root: String
-    /// Who waits for each that is in use.
-    private let busy = Mutex<[String: [CheckedContinuation<Void, Never>]]>([:])
+    private let busy = Turns<String>()
 
     init(root: String) { self.root = root }
 
@@ -24,14 +22,9 @@ final class BuildCaches: Sendable {
         switch cache.sharing {
         case .shared: break
         case .private:
-            let isFree = busy.withLock { busy in
-                guard busy[name] == nil else { return false }
-                busy[name] = []
-                return true
-            }
-            held = isFree ? Held(path: held.path, name: name) : Held(path: "\(scratch)/cache-\(name)", name: nil)
+            held = busy.tryTake(name) ? Held(path: held.path, name: name) : Held(path: "\(scratch)/cache-\(name)", name: nil)
         case .locked:
-            await wait(name)
+            await busy.take(name)
             held = Held(path: held.path, name: name)
         }
         do {
@@ -46,30 +39,7 @@ final class BuildCaches: Sendable {
 
     func release(_ held: Held) {
         guard let name = held.name else { return }
-        let next = busy.withLock { busy -> CheckedContinuation<Void, Never>? in
-            guard var waiting = busy[name], !waiting.isEmpty else {
-                busy[name] = nil
-                return nil
-            }
-            let first = waiting.removeFirst()
-            busy[name] = waiting
-            return first
-        }
-        next?.resume()
-    }
-
-    private func wait(_ name: String) async {
-        await withCheckedContinuation { continuation in
-            let isFree = busy.withLock { busy in
-                if busy[name] != nil {
-                    busy[name]?.append(continuation)
-                    return false
-                }
-                busy[name] = []
-                return true
-            }
-            if isFree { continuation.resume() }
-        }
+        busy.giveBack(name)
     }
 
     private func make(_ path: String, _ cache: SandboxMount.Cache) throws(SystemFailure) {
