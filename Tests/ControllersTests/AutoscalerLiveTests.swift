@@ -68,7 +68,7 @@ import Tree
         let recorder: EventRecorder
         let key: ObjectKey
         /// The first look's time: before, the autoscaler is too young for one.
-        let start = Timestamp.now() + .seconds(20)
+        let start: Timestamp
 
         /// One look at a time after the start.
         func look(at seconds: Int64) async throws -> Node {
@@ -105,18 +105,20 @@ import Tree
                         ],
                     ],
                 ])
+            cluster.view.declare(.horizontalPodAutoscalers, indexes: [.namespace])
+            let made = try await AutoscalerLiveTests.autoscaler("checkout-api", metric, on: cluster)
             let source = Source(cluster.client)
             let stage = Stage(
                 cluster: cluster, source: source, autoscalers: HorizontalPodAutoscalers(source),
-                recorder: EventRecorder(client: cluster.client, component: "horizontal-pod-autoscaler"), key: ObjectKey("default", "checkout-api"))
-            cluster.view.declare(.horizontalPodAutoscalers, indexes: [.namespace])
+                recorder: EventRecorder(client: cluster.client, component: "horizontal-pod-autoscaler"), key: ObjectKey("default", "checkout-api"),
+                start: made + .seconds(15))
             try await stage.settled(2)
-            try await AutoscalerLiveTests.autoscaler("checkout-api", metric, on: cluster)
             try await body(stage)
         }
     }
 
-    private static func autoscaler(_ name: String, _ metric: Node, on cluster: LiveCluster) async throws {
+    /// Returns when it was made.
+    private static func autoscaler(_ name: String, _ metric: Node, on cluster: LiveCluster) async throws -> Timestamp {
         let made = try await cluster.client.create(
             .horizontalPodAutoscalers, namespace: "default",
             [
@@ -127,6 +129,7 @@ import Tree
                 ],
             ])
         await cluster.view.reached(made.revision, .horizontalPodAutoscalers)
+        return try #require(Timestamp(rfc3339: made["metadata"]["creationTimestamp"].string ?? ""))
     }
 
     private static let cpu: Node = ["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 50]]]
@@ -217,8 +220,8 @@ import Tree
     @Test func podsOfTwoAutoscalersAreScaledByNone() async throws {
         try await stage(Self.cpu) { stage in
             stage.source.numbers.withLock { $0.cpu = 100 }
-            try await AutoscalerLiveTests.autoscaler("rival", Self.cpu, on: stage.cluster)
-            _ = try await stage.autoscalers.reconcile(ObjectKey("default", "rival"), stage.cluster.view, stage.recorder, now: stage.start)
+            let made = try await AutoscalerLiveTests.autoscaler("rival", Self.cpu, on: stage.cluster)
+            _ = try await stage.autoscalers.reconcile(ObjectKey("default", "rival"), stage.cluster.view, stage.recorder, now: made + .seconds(15))
             try await stage.settled(4)
             let status = try await stage.look(at: 15)
             #expect(stage.reason(status, "ScalingActive") == "AmbiguousSelector")
