@@ -21,9 +21,15 @@ struct ServiceAddress: Sendable, Hashable {
     var text: String { "\(value >> 24).\(value >> 16 & 255).\(value >> 8 & 255).\(value & 255)" }
 }
 
+/// Numbers of which each is somebody's.
+protocol NumberSource {
+    mutating func take(_ number: UInt32) throws(NumberPool.Failure)
+    mutating func takeAny() throws(NumberPool.Failure) -> UInt32
+}
+
 /// The addresses or ports of one range, as numbers: which are taken. Static requests come from anywhere in the range, others
 /// from its upper part first, so that the two rarely meet.
-struct NumberPool: Sendable {
+struct NumberPool: NumberSource, Sendable {
     enum Failure: Error { case full, taken, outside }
 
     let range: ClosedRange<UInt32>

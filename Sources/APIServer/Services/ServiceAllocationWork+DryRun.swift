@@ -7,9 +7,8 @@ extension ServiceAllocationWork {
     /// asked for in the range may be had, and ports are numbered from above all that there are.
     mutating func rehearse(_ state: ServiceAllocation.State, _ range: ServiceRange) throws(APIError) {
         try rehearseAddress(range)
-        let type = service["spec"]["type"].string ?? "ClusterIP"
-        if type == "NodePort" || type == "LoadBalancer" { try rehearsePorts(state.ports) }
-        if ServiceAllocation.needsHealthPort(service) { try rehearseHealthPort(state.ports) }
+        var ports = RehearsedPorts(state.ports)
+        try takeAllPorts(&ports)
     }
 
     private mutating func rehearseAddress(_ range: ServiceRange) throws(APIError) {
@@ -25,47 +24,24 @@ extension ServiceAllocationWork {
         service["spec"]["clusterIP"] = .string(range.network)
         service["spec"]["clusterIPs"] = [.string(range.network)]
     }
+}
 
-    private mutating func rehearsePorts(_ pool: NumberPool) throws(APIError) {
-        let allocates = service["spec"]["type"].string == "NodePort" || service["spec"]["allocateLoadBalancerNodePorts"].bool ?? true
-        var ports = service["spec"]["ports"].list
-        var byPort: [Int64: Int64] = [:]
-        for port in ports where (port["nodePort"].int ?? 0) != 0 { byPort[port["port"].int ?? 0] = byPort[port["port"].int ?? 0] ?? port["nodePort"].int }
-        for index in ports.indices {
-            let number = ports[index]["nodePort"].int ?? 0
-            if number != 0 {
-                let wanted = UInt32(truncatingIfNeeded: number)
-                if before.ports.contains(wanted) || taken.ports.contains(wanted) { continue }
-                if pool.taken.contains(wanted) { throw invalid(.invalid("spec.ports[\(index)].nodePort", String(number), "provided port is already allocated")) }
-                taken.ports.insert(wanted)
-                continue
-            }
-            guard allocates else { continue }
-            let port = ports[index]["port"].int ?? 0
-            if old == nil, let shared = byPort[port] {
-                ports[index]["nodePort"] = .int(shared)
-                continue
-            }
-            let made = nextPort()
-            byPort[port] = Int64(made)
-            ports[index]["nodePort"] = .int(Int64(made))
-        }
-        if !ports.isEmpty { service["spec"]["ports"] = .list(ports) }
+/// Ports of a dry run: those that services have are taken, and nothing else is.
+private struct RehearsedPorts: NumberSource {
+    let pool: NumberPool
+    private var own: Set<UInt32> = []
+
+    init(_ pool: NumberPool) { self.pool = pool }
+
+    mutating func take(_ number: UInt32) throws(NumberPool.Failure) {
+        if pool.taken.contains(number) { throw .taken }
+        own.insert(number)
     }
 
-    private mutating func rehearseHealthPort(_ pool: NumberPool) throws(APIError) {
-        let number = service["spec"]["healthCheckNodePort"].int ?? 0
-        if number == 0 { return service["spec"]["healthCheckNodePort"] = .int(Int64(nextPort())) }
-        let wanted = UInt32(truncatingIfNeeded: number)
-        if before.ports.contains(wanted) { return }
-        if pool.taken.contains(wanted) { throw .internalError("failed to allocate requested HealthCheck NodePort \(number): provided port is already allocated") }
-        taken.ports.insert(wanted)
-    }
-
-    /// A number that no service has: above the ports that nodes have for them.
-    private mutating func nextPort() -> UInt32 {
-        let made = (taken.ports.max() ?? ServiceAllocation.nodePorts.upperBound + 1) + 1
-        taken.ports.insert(made)
+    /// One more than the largest of this service: where it has none, above the ports that nodes have for services.
+    mutating func takeAny() throws(NumberPool.Failure) -> UInt32 {
+        let made = (own.max() ?? ServiceAllocation.nodePorts.upperBound + 1) + 1
+        own.insert(made)
         return made
     }
 }

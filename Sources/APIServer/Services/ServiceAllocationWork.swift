@@ -22,9 +22,14 @@ struct ServiceAllocationWork {
 
     mutating func run(_ state: inout ServiceAllocation.State) throws(APIError) {
         try takeAddress(&state)
+        try takeAllPorts(&state.ports)
+    }
+
+    /// The node ports that it wants, and that of its health.
+    mutating func takeAllPorts(_ source: inout some NumberSource) throws(APIError) {
         let type = service["spec"]["type"].string ?? "ClusterIP"
-        if type == "NodePort" || type == "LoadBalancer" { try takePorts(&state) }
-        if ServiceAllocation.needsHealthPort(service) { try takeHealthPort(&state) }
+        if type == "NodePort" || type == "LoadBalancer" { try takePorts(&source) }
+        if ServiceAllocation.needsHealthPort(service) { try takeHealthPort(&source) }
     }
 
     func invalid(_ error: FieldError) -> APIError { .invalid(kind: "Service", name: service.name, errors: [error]) }
@@ -80,7 +85,7 @@ struct ServiceAllocationWork {
         }
     }
 
-    private mutating func takePorts(_ state: inout ServiceAllocation.State) throws(APIError) {
+    private mutating func takePorts(_ source: inout some NumberSource) throws(APIError) {
         let allocates = service["spec"]["type"].string == "NodePort" || service["spec"]["allocateLoadBalancerNodePorts"].bool ?? true
         var ports = service["spec"]["ports"].list
         // The same port number under two protocols shares one node port.
@@ -92,7 +97,7 @@ struct ServiceAllocationWork {
                 let wanted = UInt32(truncatingIfNeeded: number)
                 if before.ports.contains(wanted) || taken.ports.contains(wanted) { continue }
                 do {
-                    try state.ports.take(wanted)
+                    try source.take(wanted)
                     taken.ports.insert(wanted)
                 } catch {
                     let why = error == .outside ? "provided port is not in the valid range. The range of valid ports is 30000-32767" : "provided port is already allocated"
@@ -107,7 +112,7 @@ struct ServiceAllocationWork {
                 continue
             }
             do {
-                let made = try state.ports.takeAny()
+                let made = try source.takeAny()
                 taken.ports.insert(made)
                 byPort[port] = Int64(made)
                 ports[index]["nodePort"] = .int(Int64(made))
@@ -118,17 +123,17 @@ struct ServiceAllocationWork {
         if !ports.isEmpty { service["spec"]["ports"] = .list(ports) }
     }
 
-    private mutating func takeHealthPort(_ state: inout ServiceAllocation.State) throws(APIError) {
+    private mutating func takeHealthPort(_ source: inout some NumberSource) throws(APIError) {
         let number = service["spec"]["healthCheckNodePort"].int ?? 0
         do {
             if number == 0 {
-                let made = try state.ports.takeAny()
+                let made = try source.takeAny()
                 taken.ports.insert(made)
                 service["spec"]["healthCheckNodePort"] = .int(Int64(made))
             } else {
                 let wanted = UInt32(truncatingIfNeeded: number)
                 if before.ports.contains(wanted) { return }
-                try state.ports.take(wanted)
+                try source.take(wanted)
                 taken.ports.insert(wanted)
             }
         } catch {
