@@ -178,6 +178,12 @@ package final class APIServer: HTTPHandler {
 
     // MARK: - Answers
 
+    /// What the log tells of an error. A message may quote what was sent, as whole as that is.
+    static func told(_ error: APIError, of info: RequestInfo) -> String {
+        if ["secrets", "tokenreviews"].contains(info.resource) { return "\(error.reason) (its message is not told: it may quote a secret)" }
+        return error.message.count > 500 ? String(error.message.prefix(500)) + "…" : error.message
+    }
+
     func respond(_ request: APIRequest, _ error: APIError, isSniffed: Bool = true) {
         // An error is a Status in the encoding asked for; a type that cannot be served at all gets JSON.
         var format = (try? request.format()) ?? .json
@@ -186,7 +192,7 @@ package final class APIServer: HTTPHandler {
         if !isSniffed { headers.append("x-content-type-options", "nosniff") }
         if let seconds = error.details?.retryAfterSeconds, seconds > 0 { headers.append("retry-after", String(seconds)) }
         if error.code >= 500, error.code != 504 {
-            log.warning("request failed", metadata: ["path": "\(request.info.path)", "verb": "\(request.info.verb)", "error": "\(error.message)"])
+            log.warning("request failed", metadata: ["path": "\(request.info.path)", "verb": "\(request.info.verb)", "error": "\(APIServer.told(error, of: request.info))"])
         }
         request.audit?.responseStatus(error.status)
         let body: [UInt8]

@@ -1,4 +1,6 @@
+@testable import APIServer
 import Core
+import Machinery
 import Testing
 import Tree
 
@@ -23,6 +25,15 @@ import Tree
             if item.has("details") { #expect(answer["details"] == item["details"], "\(name)") }
         }
         await fixture.stop()
+    }
+
+    @Test func theLogQuotesNothingOfSecrets() {
+        let error = APIError.internalError("unknown patch type: x in map: map[data:map[password:aHVudGVyMg==]]")
+        func told(_ path: String) -> String { APIServer.told(error, of: RequestInfo(method: "PATCH", path: path) { _ in nil }) }
+        #expect(!told("/api/v1/namespaces/default/secrets/s").contains("aHVudGVyMg"))
+        #expect(told("/api/v1/namespaces/default/configmaps/s") == error.message)
+        let long = APIError.internalError(String(repeating: "x", count: 100_000))
+        #expect(APIServer.told(long, of: RequestInfo(method: "GET", path: "/api") { _ in nil }).count == 501)
     }
 
     /// Identifiers differ with each run: `UID` stands for them.
