@@ -34,7 +34,8 @@ extension Answer {
     nonisolated(unsafe) private static let identifier = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/
     nonisolated(unsafe) private static let time = /20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/
     nonisolated(unsafe) private static let credential = /X509SHA256=[0-9a-f]{64}/
-    nonisolated(unsafe) private static let age = /\d+[smh](\d+[smh])?/
+    /// Also of days and years: what is asked may tell times of its own.
+    nonisolated(unsafe) private static let age = /\d+[ydhms](\d+[dhms])?/
 
     private static func timeless(_ text: String) -> String {
         text.utf8.count < 20 ? text : text.replacing(identifier, with: "UID").replacing(time, with: "TIME").replacing(credential, with: "CREDENTIAL")
